@@ -1,0 +1,132 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/yunshu/yunshu/activities/contract"
+	"github.com/yunshu/yunshu/models"
+)
+
+// Report applies what a workflow reported: the operation's state, its steps, and the facts of its resource, in one
+// transaction and one round trip. A report that is not newer than the last one changes nothing, and neither does one
+// that the transition tables forbid: the first is a repetition, the second comes from a workflow that was overtaken.
+func (s *Store) Report(ctx context.Context, r contract.Report) (contract.Reported, error) {
+	b := &pgx.Batch{}
+	b.Queue("BEGIN")
+	b.Queue(ShareStructure)
+	var applied bool
+	queueOperation(b, r).QueryRow(func(row pgx.Row) error { return row.Scan(&applied) })
+	queueSteps(b, r)
+	queueVM(b, r)
+	b.Queue("COMMIT")
+	if err := s.sendAtomically(ctx, b); err != nil {
+		return contract.Reported{}, fmt.Errorf("apply report %d of operation %s: %w", r.Seq, r.OperationID, err)
+	}
+	return contract.Reported{Applied: applied}, nil
+}
+
+// sendAtomically sends a batch that begins and commits a transaction of its own, and leaves the connection clean.
+func (s *Store) sendAtomically(ctx context.Context, b *pgx.Batch) error {
+	conn, err := s.Pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	if err := conn.SendBatch(ctx, b).Close(); err != nil {
+		// The pool throws away a connection that is still in a transaction; rolling back keeps it.
+		rollback, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_, _ = conn.Exec(rollback, "ROLLBACK") // the first error is the one that matters
+		return err
+	}
+	return nil
+}
+
+const reportOperation = `
+WITH changed AS (
+	UPDATE operations SET seq = $2, state = $3, version = version + 1,
+		error_code = $5, error = $6, result = coalesce($7, result),
+		started_at = coalesce(started_at, now()),
+		dispatched_at = coalesce(dispatched_at, now()),
+		ended_at = CASE WHEN $8 THEN now() END
+	WHERE id = $1 AND seq < $2 AND state = ANY ($4)
+	RETURNING 1)
+SELECT EXISTS (SELECT FROM changed)`
+
+func queueOperation(b *pgx.Batch, r contract.Report) *pgx.QueuedQuery {
+	var code models.Code
+	var fault []byte
+	if r.Fault != nil {
+		code = r.Fault.Code
+		fault, _ = json.Marshal(r.Fault) // a struct of strings and numbers cannot fail
+	}
+	return b.Queue(reportOperation, r.OperationID, r.Seq, r.State, models.OperationTransitions.From(r.State),
+		code, fault, []byte(r.Result), r.State.Ended())
+}
+
+// The statements after the first apply only if the operation's row carries this very report.
+const reportSteps = `
+INSERT INTO operation_steps (operation_id, number, name, state, started_at, ended_at, message)
+SELECT o.id, s.* FROM operations o,
+	unnest($3::int[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[], $8::text[]) s
+WHERE o.id = $1 AND o.seq = $2
+ON CONFLICT (operation_id, number) DO UPDATE SET name = excluded.name, state = excluded.state,
+	started_at = excluded.started_at, ended_at = excluded.ended_at, message = excluded.message`
+
+func queueSteps(b *pgx.Batch, r contract.Report) {
+	if len(r.Steps) == 0 {
+		return
+	}
+	n := len(r.Steps)
+	numbers, names, states, messages := make([]int32, n), make([]string, n), make([]string, n), make([]string, n)
+	started, ended := make([]*time.Time, n), make([]*time.Time, n)
+	for i, s := range r.Steps {
+		numbers[i], names[i], states[i], messages[i] = int32(s.Number), s.Name, string(s.State), s.Message
+		started[i], ended[i] = timeOrNil(s.Started), timeOrNil(s.Ended)
+	}
+	b.Queue(reportSteps, r.OperationID, r.Seq, numbers, names, states, started, ended, messages)
+}
+
+func timeOrNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+const reportRelease = `SELECT release(o.resource_id) FROM operations o WHERE o.id = $1 AND o.seq = $2`
+
+const reportSize = `SELECT settle_size(o.resource_id, $3, $4, $5, $6) FROM operations o WHERE o.id = $1 AND o.seq = $2`
+
+const reportVM = `
+UPDATE vms v SET version = v.version + 1, updated_at = now(),
+	state = CASE WHEN v.state = ANY ($4) THEN $3 ELSE v.state END,
+	provider_ref = coalesce(nullif($5, ''), v.provider_ref),
+	hostname = coalesce(nullif($6, ''), v.hostname),
+	guest_addresses = coalesce($7, v.guest_addresses),
+	vcpu = coalesce($8, v.vcpu), memory_mib = coalesce($9, v.memory_mib),
+	storage_gib = coalesce($10, v.storage_gib), gpu = coalesce($11, v.gpu)
+FROM operations o WHERE o.id = $1 AND o.seq = $2 AND v.id = o.resource_id`
+
+func queueVM(b *pgx.Batch, r contract.Report) {
+	f := r.VM
+	if f == nil {
+		return
+	}
+	if f.State == models.VMGone {
+		b.Queue(reportRelease, r.OperationID, r.Seq)
+		return
+	}
+	var vcpu, memory, storage, gpu *int64
+	if f.Size != nil {
+		vcpu, memory, storage, gpu = &f.Size.VCPU, &f.Size.MemoryMiB, &f.Size.StorageGiB, &f.Size.GPU
+		b.Queue(reportSize, r.OperationID, r.Seq, *vcpu, *memory, *storage, *gpu)
+	}
+	b.Queue(reportVM, r.OperationID, r.Seq, f.State, models.VMTransitions.From(f.State),
+		f.Ref, f.Hostname, f.Addresses, vcpu, memory, storage, gpu)
+}

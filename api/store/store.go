@@ -1,0 +1,55 @@
+// Package store is everything that touches Postgres besides the accept transaction: connection, migrations, reads,
+// simple writes, and the one place where reports are applied.
+package store
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// Store reads and writes the central database. GORM and the hot paths share one pool.
+type Store struct {
+	Pool *pgxpool.Pool
+	DB   *gorm.DB
+}
+
+// Open connects lazily: it returns without an error while Postgres is down.
+func Open(ctx context.Context, dsn string) (*Store, error) {
+	cfg, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		// The parser's message repeats the DSN, and with it the password.
+		return nil, fmt.Errorf("the database URL cannot be read: it must look like postgres://user:password@host:5432/name")
+	}
+	if cfg.MaxConns < 16 {
+		cfg.MaxConns = 16
+	}
+	cfg.ConnConfig.ConnectTimeout = 5 * time.Second
+	cfg.ConnConfig.RuntimeParams["application_name"] = "yunshu-gateway"
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open the database pool: %w", err)
+	}
+	db, err := gorm.Open(postgres.New(postgres.Config{Conn: stdlib.OpenDBFromPool(pool)}), &gorm.Config{
+		TranslateError:           true,
+		SkipDefaultTransaction:   true,
+		DisableNestedTransaction: true,
+		DisableAutomaticPing:     true,
+		Logger:                   logger.NewSlogLogger(slog.Default(), logger.Config{LogLevel: logger.Error, IgnoreRecordNotFoundError: true, ParameterizedQueries: true}),
+	})
+	if err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("open gorm: %w", err)
+	}
+	return &Store{Pool: pool, DB: db}, nil
+}
+
+// Close closes every connection.
+func (s *Store) Close() { s.Pool.Close() }

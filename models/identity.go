@@ -1,0 +1,73 @@
+package models
+
+import "time"
+
+// User is a person, or a program that acts like one.
+type User struct {
+	ID    ID     `gorm:"column:id;primaryKey"`
+	Name  string `gorm:"column:name"`
+	Email string `gorm:"column:email"`
+	Stamps
+}
+
+// TableName names the table.
+func (User) TableName() string { return "users" }
+
+// Token is a bearer token as it is stored: hashed. Prefix is enough to recognise it by.
+type Token struct {
+	ID         ID         `gorm:"column:id;primaryKey"`
+	ActorID    ID         `gorm:"column:actor_id"`
+	Name       string     `gorm:"column:name"`
+	Prefix     string     `gorm:"column:prefix"`
+	Hash       []byte     `gorm:"column:hash"`
+	ExpiresAt  time.Time  `gorm:"column:expires_at"`
+	LastUsedAt *time.Time `gorm:"column:last_used_at"`
+	RevokedAt  *time.Time `gorm:"column:revoked_at"`
+	CreatedAt  time.Time  `gorm:"column:created_at;default:now()"`
+}
+
+// TableName names the table.
+func (Token) TableName() string { return "tokens" }
+
+// Role is a set of rights on a tenant and everything below it, or on the platform.
+type Role string
+
+// Roles. Admin exists on both, the others only on one.
+const (
+	RoleAdmin    Role = "admin"
+	RoleOperator Role = "operator" // platform
+	RoleMember   Role = "member"   // tenant
+	RoleViewer   Role = "viewer"   // tenant
+)
+
+// RoleBinding gives an actor a role on a tenant; without a tenant, on the platform.
+type RoleBinding struct {
+	ID        ID        `gorm:"column:id;primaryKey"`
+	ActorID   ID        `gorm:"column:actor_id"`
+	Role      Role      `gorm:"column:role"`
+	TenantID  *ID       `gorm:"column:tenant_id"`
+	CreatedAt time.Time `gorm:"column:created_at;default:now()"`
+}
+
+// TableName names the table.
+func (RoleBinding) TableName() string { return "role_bindings" }
+
+// AuditEvent records one write, or one refused.
+type AuditEvent struct {
+	ID           ID        `gorm:"column:id;primaryKey"`
+	At           time.Time `gorm:"column:at;default:now()"`
+	ActorID      *ID       `gorm:"column:actor_id"`
+	Actor        string    `gorm:"column:actor"`
+	Action       string    `gorm:"column:action"`
+	ResourceKind string    `gorm:"column:resource_kind"`
+	ResourceID   string    `gorm:"column:resource_id"`
+	ResourceName string    `gorm:"column:resource_name"`
+	TenantID     *ID       `gorm:"column:tenant_id"`
+	OperationID  *ID       `gorm:"column:operation_id"`
+	RequestID    string    `gorm:"column:request_id"`
+	Outcome      string    `gorm:"column:outcome"` // accepted, done or refused
+	Detail       []byte    `gorm:"column:detail;type:jsonb"`
+}
+
+// TableName names the table.
+func (AuditEvent) TableName() string { return "audit_events" }

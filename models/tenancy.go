@@ -1,0 +1,70 @@
+package models
+
+import "time"
+
+// Tenant owns resources. Tenants form a tree; what a child uses counts against every ancestor.
+type Tenant struct {
+	ID          ID     `gorm:"column:id;primaryKey"`
+	ParentID    *ID    `gorm:"column:parent_id"`
+	Name        string `gorm:"column:name"`
+	FullName    string `gorm:"column:full_name"` // such as acme/dev
+	Description string `gorm:"column:description"`
+	Stamps
+}
+
+// TableName names the table.
+func (Tenant) TableName() string { return "tenants" }
+
+// Stamps is what every changeable row has. Version is the resource's ETag.
+type Stamps struct {
+	Version   int64     `gorm:"column:version;default:1"`
+	CreatedAt time.Time `gorm:"column:created_at;default:now()"`
+	UpdatedAt time.Time `gorm:"column:updated_at;default:now()"`
+}
+
+// Quota limits what a tenant and everything below it may use, in one group or everywhere.
+type Quota struct {
+	ID       ID         `gorm:"column:id;primaryKey"`
+	TenantID ID         `gorm:"column:tenant_id"`
+	GroupID  *ID        `gorm:"column:group_id"` // nil: everywhere
+	Limit    QuotaLimit `gorm:"embedded"`
+	Used     QuotaUse   `gorm:"embedded"`
+	Stamps
+}
+
+// TableName names the table.
+func (Quota) TableName() string { return "quotas" }
+
+// QuotaLimit holds the limits of a quota; nil is no limit.
+type QuotaLimit struct {
+	VCPU        *int64 `gorm:"column:vcpu_limit"`
+	MemoryMiB   *int64 `gorm:"column:memory_mib_limit"`
+	StorageGiB  *int64 `gorm:"column:storage_gib_limit"`
+	GPU         *int64 `gorm:"column:gpu_limit"`
+	VMs         *int64 `gorm:"column:vms_limit"`
+	Baremetals  *int64 `gorm:"column:baremetals_limit"`
+	Clusters    *int64 `gorm:"column:clusters_limit"`
+	IPAddresses *int64 `gorm:"column:ip_addresses_limit"`
+}
+
+// Values returns the limits in the order of Resources.
+func (l QuotaLimit) Values() []*int64 {
+	return []*int64{l.VCPU, l.MemoryMiB, l.StorageGiB, l.GPU, l.VMs, l.Baremetals, l.Clusters, l.IPAddresses}
+}
+
+// QuotaUse holds what counts against a quota: the sum of the ledger's rows under it.
+type QuotaUse struct {
+	VCPU        int64 `gorm:"column:vcpu_used"`
+	MemoryMiB   int64 `gorm:"column:memory_mib_used"`
+	StorageGiB  int64 `gorm:"column:storage_gib_used"`
+	GPU         int64 `gorm:"column:gpu_used"`
+	VMs         int64 `gorm:"column:vms_used"`
+	Baremetals  int64 `gorm:"column:baremetals_used"`
+	Clusters    int64 `gorm:"column:clusters_used"`
+	IPAddresses int64 `gorm:"column:ip_addresses_used"`
+}
+
+// Amount returns the use as an amount.
+func (u QuotaUse) Amount() Amount {
+	return Amount{Size: Size{u.VCPU, u.MemoryMiB, u.StorageGiB, u.GPU}, VMs: u.VMs, Baremetals: u.Baremetals, Clusters: u.Clusters, IPAddresses: u.IPAddresses}
+}
