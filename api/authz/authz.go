@@ -1,0 +1,135 @@
+// Package authz decides who may do what. The policies are a few static sentences in policies.cedar; which actor has
+// which role on which tenant is data.
+package authz
+
+import (
+	_ "embed"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/cedar-policy/cedar-go"
+	"github.com/cedar-policy/cedar-go/types"
+
+	"github.com/yunshu/yunshu/models"
+)
+
+//go:embed policies.cedar
+var policies []byte
+
+// Actor is who asks: a user, the token they came with, and the roles they have.
+type Actor struct {
+	ID       models.ID
+	Name     string
+	TokenID  models.ID
+	Bindings []models.RoleBinding
+}
+
+// Platform reports whether the actor has a role on the whole platform.
+func (a Actor) Platform() bool {
+	return slices.ContainsFunc(a.Bindings, func(b models.RoleBinding) bool { return b.TenantID == nil })
+}
+
+// Tenants lists the tenants on which the actor has a role.
+func (a Actor) Tenants() []models.ID {
+	out := []models.ID{}
+	for _, b := range a.Bindings {
+		if b.TenantID != nil {
+			out = append(out, *b.TenantID)
+		}
+	}
+	return out
+}
+
+// Resource is what someone wants to act on: its kind, and the path of tenants from the root down to its owner. What
+// belongs to the platform has no path.
+type Resource struct {
+	Kind string
+	Path []models.ID
+}
+
+// Authorizer answers by the policies. A decision depends only on the effective roles and the action, so each is asked
+// of Cedar once.
+type Authorizer struct {
+	policies *cedar.PolicySet
+	entities types.EntityMap
+	asked    sync.Map // of question to bool
+}
+
+type question struct{ roles, action string }
+
+// New reads the policies.
+func New() (*Authorizer, error) {
+	set, err := cedar.NewPolicySetFromBytes("policies.cedar", policies)
+	if err != nil {
+		return nil, fmt.Errorf("read policies.cedar: %w", err)
+	}
+	entities := types.EntityMap{}
+	for word, actions := range groups {
+		group := types.NewEntityUID("Action", types.String(word))
+		entities[group] = types.Entity{UID: group}
+		for _, action := range actions {
+			uid := types.NewEntityUID("Action", types.String(action))
+			entities[uid] = types.Entity{UID: uid, Parents: types.NewEntityUIDSet(group)}
+		}
+	}
+	return &Authorizer{policies: set, entities: entities}, nil
+}
+
+// Can reports whether the actor may do this to the resource.
+func (a *Authorizer) Can(actor Actor, action string, r Resource) bool {
+	q := question{strings.Join(effective(actor, r), " "), action}
+	if known, ok := a.asked.Load(q); ok {
+		return known.(bool)
+	}
+	answer := a.ask(strings.Fields(q.roles), action, r.Kind)
+	a.asked.Store(q, answer)
+	return answer
+}
+
+// Check returns nil if the actor may, a not-found fault if they may not even know of the resource, and a forbidden
+// fault if they see it but may not do this.
+func (a *Authorizer) Check(actor Actor, action string, r Resource) error {
+	if a.Can(actor, action, r) {
+		return nil
+	}
+	if len(r.Path) > 0 && !a.Can(actor, "tenant.read", r) {
+		return models.Faultf(models.CodeNotFound, "There is no such %s that you can see.", r.Kind)
+	}
+	return models.Faultf(models.CodeForbidden, "None of your roles allows %s here. Ask an admin of the tenant, or of the platform, for a role that does.", action)
+}
+
+// effective returns the actor's roles on the resource, sorted, each once.
+func effective(actor Actor, r Resource) []string {
+	roles := []string{"authenticated"}
+	for _, b := range actor.Bindings {
+		switch {
+		case b.TenantID == nil:
+			roles = append(roles, "platform:"+string(b.Role))
+		case slices.Contains(r.Path, *b.TenantID):
+			roles = append(roles, "tenant:"+string(b.Role))
+		}
+	}
+	slices.Sort(roles)
+	return slices.Compact(roles)
+}
+
+func (a *Authorizer) ask(roles []string, action, kind string) bool {
+	if groupOf(action) == "" {
+		return false // an action without a place in the policies is nobody's
+	}
+	set := make([]types.Value, len(roles))
+	for i, r := range roles {
+		set[i] = types.String(r)
+	}
+	principal := types.NewEntityUID("Actor", "actor")
+	entities := types.EntityMap{principal: {UID: principal, Attributes: types.NewRecord(types.RecordMap{"roles": types.NewSet(set...)})}}
+	for uid, e := range a.entities {
+		entities[uid] = e
+	}
+	decision, _ := cedar.Authorize(a.policies, entities, cedar.Request{
+		Principal: principal, Action: types.NewEntityUID("Action", types.String(action)), Resource: types.NewEntityUID("Resource", types.String(kind)),
+	})
+	return decision == cedar.Allow
+}
