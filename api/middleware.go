@@ -1,0 +1,199 @@
+package api
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"context"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/yunshu/yunshu/models"
+)
+
+// maxBody is how large a request's body may be.
+const maxBody = 1 << 20
+
+var saneID = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,128}$`)
+
+// identify gives the request an id, or takes over the client's.
+func identify(c *gin.Context) {
+	r := &request{id: c.GetHeader("X-Request-Id")}
+	if !saneID.MatchString(r.id) {
+		r.id = models.NewID().String()
+	}
+	c.Header("X-Request-Id", r.id)
+	c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), requestKey{}, r))
+	c.Next()
+}
+
+// recover answers a panic with a problem, and logs where it came from.
+func (a *API) recover(c *gin.Context) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+			panic(v) // net/http's own way to give up on a client
+		}
+		a.log.ErrorContext(c, "request panicked", "request_id", scope(c).id, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		if c.Writer.Written() {
+			c.Abort()
+			return
+		}
+		refuse(c, models.Faultf(models.CodeInternal, "panic"))
+	}()
+	c.Next()
+}
+
+// logAccess writes one line for each request.
+func (a *API) logAccess(c *gin.Context) {
+	start := time.Now()
+	c.Next()
+	r := scope(c.Request.Context())
+	level := slog.LevelInfo
+	if c.FullPath() == "/healthz" || c.FullPath() == "/readyz" || c.FullPath() == "/metrics" {
+		level = slog.LevelDebug
+	}
+	a.log.LogAttrs(c, level, "request", slog.String("request_id", r.id), slog.String("method", c.Request.Method),
+		slog.String("path", c.Request.URL.Path), slog.Int("status", c.Writer.Status()), slog.Int("bytes", max(0, c.Writer.Size())),
+		slog.Duration("duration", time.Since(start)), slog.String("actor", r.actor.Name))
+}
+
+// limitBody refuses bodies that are too large, announced or not.
+func limitBody(c *gin.Context) {
+	if c.Request.ContentLength > maxBody {
+		c.Header("Connection", "close") // rather than read the rest
+		refuse(c, tooLarge())
+		return
+	}
+	if c.Request.Body != nil {
+		c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxBody)
+	}
+	c.Next()
+}
+
+func tooLarge() error {
+	return models.Faultf(models.CodeBodyTooLarge, "The body is larger than 1 MiB. Send less.")
+}
+
+// readBody reads a writing request's body, and makes the hash by which a repetition is recognised.
+func readBody(c *gin.Context) {
+	if c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead {
+		c.Next()
+		return
+	}
+	body, err := io.ReadAll(c.Request.Body)
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		refuse(c, tooLarge())
+		return
+	case err != nil:
+		refuse(c, models.Faultf(models.CodeMalformed, "The body could not be read to its end."))
+		return
+	}
+	c.Request.Body = io.NopCloser(bytes.NewReader(body))
+	r := scope(c.Request.Context())
+	if c.Request.Method == http.MethodPost {
+		r.key = c.GetHeader("Idempotency-Key")
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%s %s\n", c.Request.Method, c.Request.URL.RequestURI())
+	h.Write(body)
+	r.hash = h.Sum(nil)
+	c.Set(bodyKey, body)
+	c.Next()
+}
+
+const bodyKey = "body"
+
+// checkText refuses what Postgres cannot keep: text that is not UTF-8, and NUL characters.
+func checkText(c *gin.Context) {
+	if !storable(c.Request.URL.Path) {
+		refuse(c, models.Faultf(models.CodeNotFound, "There is no such path."))
+		return
+	}
+	body, _ := c.Value(bodyKey).([]byte)
+	if !utf8.Valid(body) {
+		refuse(c, models.Faultf(models.CodeMalformed, "The body is not UTF-8."))
+		return
+	}
+	fields := unstorableQuery(c.Request.URL.Query())
+	if bytes.Contains(body, []byte(`\u0000`)) {
+		var v any
+		if json.Unmarshal(body, &v) == nil {
+			fields = append(fields, unstorable("body", v)...)
+		}
+	}
+	if len(fields) > 0 {
+		f := models.Faultf(models.CodeInvalid, "The request is not valid. Correct what is listed under errors; nothing was changed.")
+		f.Fields = fields
+		refuse(c, f)
+		return
+	}
+	c.Next()
+}
+
+func storable(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
+
+const unstorableMessage = "must be UTF-8 without NUL characters"
+
+func unstorableQuery(query map[string][]string) []models.FieldError {
+	var out []models.FieldError
+	for name, values := range query {
+		if !storable(name) {
+			out = append(out, models.FieldError{Field: "query", Message: unstorableMessage})
+		} else if slices.ContainsFunc(values, func(v string) bool { return !storable(v) }) {
+			out = append(out, models.FieldError{Field: "query." + name, Message: unstorableMessage})
+		}
+	}
+	slices.SortFunc(out, func(a, b models.FieldError) int { return strings.Compare(a.Field, b.Field) })
+	return out
+}
+
+// unstorable lists the strings in a decoded body that cannot be stored.
+func unstorable(at string, v any) []models.FieldError {
+	var out []models.FieldError
+	switch v := v.(type) {
+	case string:
+		if !storable(v) {
+			out = append(out, models.FieldError{Field: at, Message: unstorableMessage})
+		}
+	case []any:
+		for i, item := range v {
+			out = append(out, unstorable(fmt.Sprintf("%s[%d]", at, i), item)...)
+		}
+	case map[string]any:
+		for name, item := range v {
+			if !storable(name) {
+				out = append(out, models.FieldError{Field: at, Message: unstorableMessage})
+				continue
+			}
+			out = append(out, unstorable(at+"."+name, item)...)
+		}
+	}
+	slices.SortFunc(out, func(a, b models.FieldError) int { return strings.Compare(a.Field, b.Field) })
+	return out
+}
+
+func noRoute(c *gin.Context) {
+	refuse(c, models.Faultf(models.CodeNotFound, "There is no such path. See /docs for those there are."))
+}
+
+func noMethod(c *gin.Context) {
+	refuse(c, models.Faultf(models.CodeMethodNotAllowed, "The path exists, but not with this method. See /docs."))
+}

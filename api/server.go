@@ -1,0 +1,134 @@
+// Package api is the gateway's HTTP edge: what every request passes through, and one file for each resource with its
+// wire types, its endpoints and how they map to the database.
+package api
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.temporal.io/sdk/client"
+
+	"github.com/yunshu/yunshu/api/accept"
+	"github.com/yunshu/yunshu/api/authz"
+	"github.com/yunshu/yunshu/api/store"
+)
+
+// Options are what the edge stands on.
+type Options struct {
+	Store      *store.Store
+	Accept     *accept.Accepter
+	Authz      *authz.Authorizer
+	Temporal   client.Client // asked for its health alone; may be nil
+	TemporalUI string        // address of the Temporal Web UI, for links; may be empty
+	Logger     *slog.Logger
+	Metrics    *prometheus.Registry // nil: one of its own
+	Version    string
+}
+
+// API answers HTTP.
+type API struct {
+	store      *store.Store
+	accept     *accept.Accepter
+	authz      *authz.Authorizer
+	temporal   client.Client
+	temporalUI string
+	log        *slog.Logger
+	tokens     *tokenCache
+	metrics    *metrics
+	engine     *gin.Engine
+	huma       huma.API
+}
+
+// New builds the edge.
+func New(o Options) *API {
+	useProblems()
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Metrics == nil {
+		o.Metrics = prometheus.NewRegistry()
+	}
+	a := &API{
+		store: o.Store, accept: o.Accept, authz: o.Authz, temporal: o.Temporal, temporalUI: strings.TrimSuffix(o.TemporalUI, "/"),
+		log: o.Logger, tokens: newTokenCache(o.Store), metrics: newMetrics(o.Metrics, o.Store), engine: newEngine(),
+	}
+	a.engine.Use(identify, a.recover, a.logAccess, a.metrics.measure, limitBody)
+	a.engine.NoRoute(noRoute)
+	a.engine.NoMethod(noMethod)
+	a.plainRoutes(o.Metrics)
+	a.huma = humagin.NewWithGroup(a.engine, a.engine.Group("/", a.authenticate, readBody, checkText, conditional), config(o.Version))
+	a.huma.UseMiddleware(a.auditRefusals)
+	a.routes(a.huma)
+	return a
+}
+
+// Handler is the edge as the HTTP server wants it.
+func (a *API) Handler() http.Handler { return a.engine }
+
+// OpenAPI is the contract.
+func (a *API) OpenAPI() *huma.OpenAPI { return a.huma.OpenAPI() }
+
+// routes lists every resource.
+func (a *API) routes(h huma.API) {
+	a.registerMe(h)
+}
+
+func newEngine() *gin.Engine {
+	gin.SetMode(gin.ReleaseMode)
+	e := gin.New()
+	e.HandleMethodNotAllowed = true
+	e.RedirectTrailingSlash = false
+	e.ContextWithFallback = true
+	return e
+}
+
+// config is huma without its schema links, its documentation and its own routes: those are ours.
+func config(version string) huma.Config {
+	c := huma.DefaultConfig("Yunshu", version)
+	c.Info.Description = "The API of a private cloud. Every change of the cloud goes through it; nothing has a private endpoint."
+	c.CreateHooks, c.OpenAPIPath, c.DocsPath, c.SchemasPath = nil, "", "", ""
+	c.RejectUnknownQueryParameters = true
+	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"bearer": {Type: "http", Scheme: "bearer", Description: "A token from POST /v1/tokens, or from `yunshu-gateway bootstrap`."},
+	}
+	return c
+}
+
+// endpoint describes one operation of the API.
+type endpoint struct {
+	ID          string // such as create-vm
+	Method      string
+	Path        string
+	Action      string // as the policies call it, such as vm.create
+	Status      int    // of success; 0: 200, or 204 without a body
+	Summary     string
+	Description string
+}
+
+// actionKey is where an operation's metadata has the action.
+const actionKey = "action"
+
+// register adds an endpoint.
+func register[I, O any](h huma.API, e endpoint, handler func(context.Context, *I) (*O, error)) {
+	resource := strings.Split(strings.TrimPrefix(e.Path, "/v1/"), "/")[0]
+	errs := []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusServiceUnavailable}
+	if e.Method != http.MethodGet {
+		errs = append(errs, http.StatusBadRequest, http.StatusConflict, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+	}
+	huma.Register(h, huma.Operation{
+		OperationID: e.ID, Method: e.Method, Path: e.Path, DefaultStatus: e.Status, Summary: e.Summary, Description: e.Description,
+		Tags: []string{resource}, Errors: errs, Security: []map[string][]string{{"bearer": {}}},
+		Metadata:     map[string]any{actionKey: e.Action},
+		MaxBodyBytes: -1, // limitBody was there first
+	}, handler)
+}
+
+// path makes the Location of a resource.
+func path(format string, args ...any) string { return fmt.Sprintf("/v1/"+format, args...) }
