@@ -114,14 +114,6 @@ func (o owned) sql(w where) (string, []any) {
 	return sql, append(args, o.page.Limit, o.page.Limit)
 }
 
-// still holds the structure alone until the transaction ends.
-func still(tx *gorm.DB) error {
-	if err := tx.Exec(holdStructure).Error; err != nil {
-		return fmt.Errorf("take the structure lock: %w", err)
-	}
-	return nil
-}
-
 // refused turns a violated constraint into the fault that it means; other errors pass.
 func refused(err error, byConstraint map[string]*models.Fault) error {
 	if f := byConstraint[Violated(err)]; f != nil {
@@ -135,25 +127,22 @@ func taken(kind, name, where string) *models.Fault {
 	return models.Faultf(models.CodeNameTaken, "There already is a %s named %s%s. Choose another name.", kind, name, where)
 }
 
-
-// unused returns a fault that names what still uses a resource, or nil. Each query counts one kind.
-func unused(tx *gorm.DB, kind, name string, by ...[2]string) func(id any) error {
-	return func(id any) error {
-		var uses []string
-		for _, q := range by {
-			var n int64
-			if err := tx.Raw(q[1], id).Scan(&n).Error; err != nil {
-				return fmt.Errorf("count what uses the %s: %w", kind, err)
-			}
-			if n > 0 {
-				uses = append(uses, fmt.Sprintf("%d %s", n, q[0]))
-			}
+// unused returns a fault that names what still uses a resource, or nil. Each query counts one kind of use.
+func unused(tx *gorm.DB, kind, name string, id models.ID, by ...[2]string) error {
+	var uses []string
+	for _, q := range by {
+		var n int64
+		if err := tx.Raw(q[1], id).Scan(&n).Error; err != nil {
+			return fmt.Errorf("count what uses the %s: %w", kind, err)
 		}
-		if uses == nil {
-			return nil
+		if n > 0 {
+			uses = append(uses, fmt.Sprintf("%d %s", n, q[0]))
 		}
-		return models.Faultf(models.CodeInUse, "The %s %s is still used by %s. Remove them first.", kind, name, strings.Join(uses, " and "))
 	}
+	if uses == nil {
+		return nil
+	}
+	return models.Faultf(models.CodeInUse, "The %s %s is still used by %s. Remove them first.", kind, name, strings.Join(uses, " and "))
 }
 
 // referenced is the last word on a deletion that a foreign key refused: something began to use the row meanwhile.
