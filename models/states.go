@@ -93,8 +93,8 @@ var (
 		VMRunning:      {VMStopped, VMUpdating, VMDeleting, VMFailed},
 		VMStopped:      {VMRunning, VMUpdating, VMDeleting, VMFailed},
 		VMUpdating:     {VMRunning, VMStopped, VMFailed},
-		VMFailed:       {VMRunning, VMStopped, VMDeleting, VMGone},
-		VMDeleting:     {VMGone, VMFailed},
+		VMFailed:       {VMRunning, VMStopped, VMUpdating, VMDeleting, VMGone},
+		VMDeleting:     {VMGone, VMFailed, VMRunning, VMStopped}, // back, if it is cancelled in time
 	}
 	BaremetalTransitions = Transitions[BaremetalState]{
 		BaremetalEnrolling:   {BaremetalAvailable, BaremetalInUse, BaremetalFailed, BaremetalGone},

@@ -54,16 +54,11 @@ func (ls limits) of(path []models.ID, group models.ID) []*limit {
 	return out
 }
 
-// takeAll takes an amount from every row, or from none and says what is short.
-func takeAll(rows []*limit, a models.Amount) []models.Shortage {
+// shortages lists what an amount exceeds in any of the rows.
+func shortages(rows []*limit, a models.Amount) []models.Shortage {
 	var short []models.Shortage
 	for _, l := range rows {
 		short = append(short, l.short(a)...)
-	}
-	if short == nil {
-		for _, l := range rows {
-			l.take(a)
-		}
 	}
 	return short
 }

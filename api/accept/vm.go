@@ -76,10 +76,11 @@ func (a *Accepter) createAll(ctx context.Context, cs []*creation) error {
 				return err
 			}
 		}
-		if open = filter(open, (*creation).open); len(open) == 0 {
+		placed := filter(open, func(c *creation) bool { return c.host != nil && c.refused == nil })
+		if len(placed) == 0 {
 			return nil
 		}
-		return a.write(ctx, conn, open, free)
+		return a.write(ctx, conn, placed, free)
 	})
 }
 
@@ -99,8 +100,8 @@ func (a *Accepter) resolve(ctx context.Context, conn *pgxpool.Conn, cs []*creati
 	b := &pgx.Batch{}
 	begin(b)
 	standing := queueStanding(b, reqs)
-	used := queueKeys(b, reqs)
 	found := queueNames(b, each(cs, func(c *creation) VMCreate { return c.VMCreate }))
+	used := queueKeys(b, reqs) // after the names: who sees the machine of a request's twin also sees its key
 	if err := send(ctx, conn, b); err != nil {
 		return fmt.Errorf("look up what the requests name: %w", err)
 	}
@@ -211,10 +212,7 @@ func least(cs []*creation) models.Size {
 // fit finds a place for one create in what is free and takes it. The cheapest refusal comes first.
 func (a *Accepter) fit(c *creation, f *free, alone bool) error {
 	rows := f.quotas.of(c.Path, *c.GroupID)
-	var short []models.Shortage
-	for _, l := range rows {
-		short = append(short, l.short(c.amount)...)
-	}
+	short := shortages(rows, c.amount)
 	h := place(*f.hosts[c.pool()], c.policy(&c.VMCreate), c.amount.Size, c.away(&c.VMCreate))
 	addresses := f.addresses[*c.SubnetID]
 	lacking := short != nil || h == nil || len(addresses.list) == 0
