@@ -42,16 +42,15 @@ func (p Paging) after(filters ...string) (string, error) {
 }
 
 // afterID is after for lists in the order of an id.
-func (p Paging) afterID(filters ...string) (*models.ID, error) {
+func (p Paging) afterID(filters ...string) (string, error) {
 	key, err := p.after(filters...)
 	if err != nil || key == "" {
-		return nil, err
+		return "", err
 	}
-	id, err := uuid.Parse(key)
-	if err != nil {
-		return nil, badToken()
+	if _, err := uuid.Parse(key); err != nil {
+		return "", badToken()
 	}
-	return &id, nil
+	return key, nil
 }
 
 // pageOf makes a page of rows, of which there is one more than was asked for if there is another page.

@@ -45,6 +45,9 @@ const problemType = "application/problem+json"
 var useProblems = sync.OnceFunc(func() {
 	huma.DefaultArrayNullable = false
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
+		if status == 0 {
+			return &Problem{} // huma asks for an example, to learn the schema
+		}
 		return humaProblem(context.Background(), status, msg, errs)
 	}
 	huma.NewErrorWithContext = func(ctx huma.Context, status int, msg string, errs ...error) huma.StatusError {

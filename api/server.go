@@ -78,6 +78,12 @@ func (a *API) OpenAPI() *huma.OpenAPI { return a.huma.OpenAPI() }
 // routes lists every resource.
 func (a *API) routes(h huma.API) {
 	a.registerMe(h)
+	a.registerTokens(h)
+	a.registerUsers(h)
+	a.registerRoleBindings(h)
+	a.registerTenants(h)
+	a.registerQuotas(h)
+	a.registerAuditEvents(h)
 }
 
 func newEngine() *gin.Engine {

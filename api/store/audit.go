@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -37,6 +38,12 @@ func (s *Store) AuditRefusal(ctx context.Context, c Change, on Subject) error {
 	return audit(s.DB.WithContext(ctx), c, on, "refused", nil)
 }
 
+// AuditEvent is an audit event with the name of its tenant, if there still is one.
+type AuditEvent struct {
+	models.AuditEvent
+	TenantName string `gorm:"column:tenant_name"`
+}
+
 // AuditFilter chooses audit events. Empty fields choose all.
 type AuditFilter struct {
 	Actor      string
@@ -44,29 +51,30 @@ type AuditFilter struct {
 	TenantID   *models.ID // and everything below it
 	ResourceID string
 	Outcome    string
-	Since      string // RFC 3339
-	Until      string
+	Since      time.Time
+	Until      time.Time
 }
 
-// AuditEvents lists events, the newest first.
-func (s *Store) AuditEvents(ctx context.Context, see Scope, f AuditFilter, p Page) ([]models.AuditEvent, error) {
-	q := see.Of(s.DB.WithContext(ctx), "tenant_id")
-	for column, value := range map[string]string{"actor": f.Actor, "action": f.Action, "resource_id": f.ResourceID, "outcome": f.Outcome} {
+// AuditEvents lists events, the newest first if the page descends.
+func (s *Store) AuditEvents(ctx context.Context, see Scope, f AuditFilter, p Page) ([]AuditEvent, error) {
+	q := s.DB.WithContext(ctx).Table("audit_events e").Select("e.*, (SELECT t.full_name FROM tenants t WHERE t.id = e.tenant_id) AS tenant_name")
+	q = see.Of(q, "e.tenant_id")
+	for column, value := range map[string]string{"e.actor": f.Actor, "e.action": f.Action, "e.resource_id": f.ResourceID, "e.outcome": f.Outcome} {
 		if value != "" {
 			q = q.Where(column+" = ?", value)
 		}
 	}
 	if f.TenantID != nil {
-		q = q.Where("tenant_id IN (SELECT id FROM tenants WHERE path @> ARRAY[?::uuid])", f.TenantID)
+		q = q.Where("e.tenant_id IN (SELECT id FROM tenants WHERE path @> ?::uuid[])", IDs{*f.TenantID})
 	}
-	if f.Since != "" {
-		q = q.Where("at >= ?::timestamptz", f.Since)
+	if !f.Since.IsZero() {
+		q = q.Where("e.at >= ?", f.Since)
 	}
-	if f.Until != "" {
-		q = q.Where("at < ?::timestamptz", f.Until)
+	if !f.Until.IsZero() {
+		q = q.Where("e.at < ?", f.Until)
 	}
-	var out []models.AuditEvent
-	if err := p.Of(q, "id").Find(&out).Error; err != nil {
+	out := []AuditEvent{}
+	if err := p.Of(q, "e.id").Scan(&out).Error; err != nil {
 		return nil, fmt.Errorf("list audit events: %w", err)
 	}
 	return out, nil

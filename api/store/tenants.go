@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -101,4 +102,76 @@ func TenantNames(db *gorm.DB, ids []models.ID) (map[models.ID]string, error) {
 		out[r.ID] = r.FullName
 	}
 	return out, nil
+}
+
+// deepest is how many levels the tree of tenants may have.
+const deepest = 16
+
+// CreateTenant writes a new tenant below its parent, or as a root. The caller restructures.
+func CreateTenant(db *gorm.DB, t *Tenant, parent *Tenant) error {
+	t.ID, t.FullName, t.Path = models.NewID(), t.Name, nil
+	if parent != nil {
+		t.ParentID, t.FullName, t.Path = &parent.ID, parent.FullName+"/"+t.Name, append(t.Path, parent.Path...)
+	}
+	t.Path = append(t.Path, t.ID)
+	if len(t.Path) > deepest {
+		return models.Faultf(models.CodeInvalid, "Tenants can be nested %d levels deep at most.", deepest)
+	}
+	return nameOrFault(db.Create(t).Error, t.FullName)
+}
+
+// UpdateTenant writes a tenant's name and description. The full names of everything below follow. The caller
+// restructures.
+func UpdateTenant(db *gorm.DB, t *Tenant, name, description string) error {
+	old := t.FullName
+	full := old[:len(old)-len(t.Name)] + name
+	if full != old {
+		err := db.Exec(`UPDATE tenants SET full_name = ? || substr(full_name, ?), version = version + 1, updated_at = now()
+			WHERE path @> ?::uuid[] AND id <> ?`, full, len(old)+1, IDs{t.ID}, t.ID).Error
+		if err := nameOrFault(err, full); err != nil {
+			return err
+		}
+	}
+	err := db.Raw("UPDATE tenants SET name = ?, full_name = ?, description = ?, version = version + 1, updated_at = now() WHERE id = ? RETURNING *",
+		name, full, description, t.ID).Scan(t).Error
+	return nameOrFault(err, full)
+}
+
+func nameOrFault(err error, full string) error {
+	if Violated(err) == "tenants_name" {
+		return models.Faultf(models.CodeNameTaken, "There is a tenant %s already. Choose another name.", full).Because(err)
+	}
+	if err != nil {
+		return fmt.Errorf("write tenant %s: %w", full, err)
+	}
+	return nil
+}
+
+// tenantHolds counts what keeps a tenant from being deleted.
+const tenantHolds = `
+SELECT n || ' ' || what FROM (VALUES
+	((SELECT count(*) FROM tenants WHERE parent_id = @id), 'sub-tenants'),
+	((SELECT count(*) FROM vms WHERE tenant_id = @id), 'virtual machines'),
+	((SELECT count(*) FROM subnets WHERE tenant_id = @id), 'subnets'),
+	((SELECT count(*) FROM ip_addresses WHERE tenant_id = @id AND vm_id IS NULL), 'reserved addresses'),
+	((SELECT count(*) FROM operations WHERE tenant_id = @id AND state IN ('accepted', 'running', 'blocked', 'cancelling')), 'operations under way')
+) h (n, what) WHERE n > 0`
+
+// DeleteTenant removes an empty tenant with its quotas and role bindings. The history of its operations goes to its
+// parent. The caller restructures.
+func DeleteTenant(db *gorm.DB, t Tenant) error {
+	var holds []string
+	if err := db.Raw(tenantHolds, map[string]any{"id": t.ID}).Scan(&holds).Error; err != nil {
+		return fmt.Errorf("look into tenant %s: %w", t.FullName, err)
+	}
+	if len(holds) > 0 {
+		return models.Faultf(models.CodeInUse, "Tenant %s is not empty: it has %s. Remove them first.", t.FullName, strings.Join(holds, ", "))
+	}
+	if err := db.Exec("UPDATE operations SET tenant_id = ? WHERE tenant_id = ?", t.ParentID, t.ID).Error; err != nil {
+		return fmt.Errorf("hand on the history of tenant %s: %w", t.FullName, err)
+	}
+	if err := db.Where("id = ?", t.ID).Delete(&models.Tenant{}).Error; err != nil {
+		return fmt.Errorf("delete tenant %s: %w", t.FullName, err)
+	}
+	return nil
 }
