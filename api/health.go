@@ -13,7 +13,7 @@ import (
 
 // plainRoutes are those that are not part of the contract.
 func (a *API) plainRoutes(registry *prometheus.Registry) {
-	a.engine.GET("/healthz", func(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"status": "ok"}) })
+	a.engine.GET("/healthz", func(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"status": "ok", "version": a.version}) })
 	a.engine.GET("/readyz", a.ready)
 	a.engine.GET("/metrics", gin.WrapH(promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
 	a.engine.GET("/openapi.json", a.openapiJSON)

@@ -29,7 +29,7 @@ type Options struct {
 	TemporalUI string        // address of the Temporal Web UI, for links; may be empty
 	Logger     *slog.Logger
 	Metrics    *prometheus.Registry // nil: one of its own
-	Version    string
+	Version    string // of the program
 }
 
 // API answers HTTP.
@@ -39,6 +39,7 @@ type API struct {
 	authz      *authz.Authorizer
 	temporal   client.Client
 	temporalUI string
+	version    string
 	log        *slog.Logger
 	tokens     *tokenCache
 	metrics    *metrics
@@ -57,13 +58,13 @@ func New(o Options) *API {
 	}
 	a := &API{
 		store: o.Store, accept: o.Accept, authz: o.Authz, temporal: o.Temporal, temporalUI: strings.TrimSuffix(o.TemporalUI, "/"),
-		log: o.Logger, tokens: newTokenCache(o.Store), metrics: newMetrics(o.Metrics, o.Store), engine: newEngine(),
+		version: o.Version, log: o.Logger, tokens: newTokenCache(o.Store), metrics: newMetrics(o.Metrics, o.Store), engine: newEngine(),
 	}
 	a.engine.Use(identify, a.recover, a.logAccess, a.metrics.measure, limitBody)
 	a.engine.NoRoute(noRoute)
 	a.engine.NoMethod(noMethod)
 	a.plainRoutes(o.Metrics)
-	a.huma = humagin.NewWithGroup(a.engine, a.engine.Group("/", a.authenticate, readBody, checkText, conditional), config(o.Version))
+	a.huma = humagin.NewWithGroup(a.engine, a.engine.Group("/", a.authenticate, readBody, checkText, conditional), config())
 	a.huma.UseMiddleware(a.auditRefusals)
 	a.routes(a.huma)
 	return a
@@ -96,8 +97,8 @@ func newEngine() *gin.Engine {
 }
 
 // config is huma without its schema links, its documentation and its own routes: those are ours.
-func config(version string) huma.Config {
-	c := huma.DefaultConfig("Yunshu", version)
+func config() huma.Config {
+	c := huma.DefaultConfig("Yunshu", contractVersion)
 	c.Info.Description = "The API of a private cloud. Every change of the cloud goes through it; nothing has a private endpoint."
 	c.CreateHooks, c.OpenAPIPath, c.DocsPath, c.SchemasPath = nil, "", "", ""
 	c.RejectUnknownQueryParameters = true

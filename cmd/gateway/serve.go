@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.temporal.io/sdk/client"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/yunshu/yunshu/api"
+	"github.com/yunshu/yunshu/api/accept"
+	"github.com/yunshu/yunshu/api/authz"
+	"github.com/yunshu/yunshu/api/store"
+	"github.com/yunshu/yunshu/config"
+	"github.com/yunshu/yunshu/workers"
+)
+
+// parts says which of the gateway's parts run in this process.
+type parts struct{ http, outbox, worker bool }
+
+// grace is how long requests under way may take after the signal to stop.
+const grace = 20 * time.Second
+
+// gateway is what the parts share.
+type gateway struct {
+	config   config.Gateway
+	store    *store.Store
+	temporal client.Client
+	metrics  *prometheus.Registry
+	log      *slog.Logger
+}
+
+// serve runs the parts until ctx ends or one of them fails.
+func serve(ctx context.Context, c config.Gateway, p parts) error {
+	log := slog.Default()
+	s, err := openStore(ctx, c.DatabaseURL.Reveal())
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	temporal, err := workers.Dial(ctx, workers.Options{Address: c.Temporal.Address, Namespace: c.Temporal.Namespace, Keys: c.PayloadKeys.Reveal(), Logger: log})
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	g := &gateway{config: c, store: s, temporal: temporal, metrics: prometheus.NewRegistry(), log: log}
+
+	all, ctx := errgroup.WithContext(ctx)
+	wake := func() {}
+	if p.http {
+		all.Go(func() error { return g.serveHTTP(ctx, wake) })
+	}
+	err = all.Wait()
+	log.Info("stopped")
+	return err
+}
+
+// serveHTTP answers the API, and at the end lets the requests under way finish.
+func (g *gateway) serveHTTP(ctx context.Context, wake func()) error {
+	policies, err := authz.New()
+	if err != nil {
+		return err
+	}
+	accepting, stopAccepting := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopAccepting() // after the last request
+	edge := api.New(api.Options{
+		Store: g.store, Authz: policies, Temporal: g.temporal, TemporalUI: g.config.TemporalUIURL, Logger: g.log, Metrics: g.metrics, Version: version(),
+		Accept: accept.New(accepting, accept.Options{Store: g.store, Authz: policies, Wake: wake}),
+	})
+	server := &http.Server{
+		Handler: edge.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", g.config.Listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", g.config.Listen, err)
+	}
+	g.log.Info("listening", "address", listener.Addr().String())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve HTTP: %w", err)
+	case <-ctx.Done():
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	if err := server.Shutdown(bounded); err != nil {
+		return errors.Join(fmt.Errorf("requests were still under way after %s: %w", grace, err), server.Close())
+	}
+	return nil
+}
+
+// awaitPostgres waits until the database answers, and says so meanwhile: it may start later than the gateway.
+func awaitPostgres(ctx context.Context, dsn string) error {
+	pause := 500 * time.Millisecond
+	for {
+		err := ping(ctx, dsn)
+		if err == nil {
+			return nil
+		}
+		if !store.Unavailable(err) {
+			return fmt.Errorf("connect to Postgres: %w", err)
+		}
+		slog.WarnContext(ctx, "waiting for Postgres", "retry_in", pause, "error", err)
+		select {
+		case <-ctx.Done():
+			return errors.New("stopped while waiting for Postgres")
+		case <-time.After(pause):
+			pause = min(2*pause, 5*time.Second)
+		}
+	}
+}
+
+func ping(ctx context.Context, dsn string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	return conn.Ping(ctx)
+}

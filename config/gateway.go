@@ -1,0 +1,90 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/viper"
+)
+
+// Gateway is what the gateway is told, by the environment alone.
+type Gateway struct {
+	DatabaseURL   Secret // YUNSHU_DATABASE_URL
+	Listen        string // YUNSHU_LISTEN
+	Temporal      Temporal
+	TemporalUIURL string // YUNSHU_TEMPORAL_UI_URL, for links; may be empty
+	PayloadKeys   Secret // YUNSHU_PAYLOAD_KEYS
+	LogLevel      slog.Level
+}
+
+const defaultListen = "127.0.0.1:8080"
+
+// environment binds viper to the gateway's variables, with their defaults.
+func environment() *viper.Viper {
+	v := viper.New()
+	v.SetEnvPrefix("yunshu")
+	v.AutomaticEnv()
+	v.SetDefault("listen", defaultListen)
+	v.SetDefault("temporal_address", defaultTemporalAddress)
+	v.SetDefault("temporal_namespace", defaultNamespace)
+	v.SetDefault("log_level", "info")
+	return v
+}
+
+// ReadDatabase reads the little that work on the database alone needs.
+func ReadDatabase() (Secret, error) {
+	dsn := Secret(environment().GetString("database_url"))
+	return dsn, checkDatabase(dsn)
+}
+
+// ReadGateway reads the environment and reports everything that is wrong with it at once.
+func ReadGateway() (Gateway, error) {
+	v := environment()
+	g := Gateway{
+		DatabaseURL: Secret(v.GetString("database_url")), Listen: v.GetString("listen"),
+		Temporal:      Temporal{Address: v.GetString("temporal_address"), Namespace: v.GetString("temporal_namespace")},
+		TemporalUIURL: v.GetString("temporal_ui_url"), PayloadKeys: Secret(os.Getenv("YUNSHU_PAYLOAD_KEYS")),
+	}
+	var wrong []error
+	if err := g.LogLevel.UnmarshalText([]byte(v.GetString("log_level"))); err != nil {
+		wrong = append(wrong, errors.New("YUNSHU_LOG_LEVEL must be debug, info, warn or error"))
+	}
+	wrong = append(wrong, checkDatabase(g.DatabaseURL), checkAddress("YUNSHU_LISTEN", g.Listen), checkAddress("YUNSHU_TEMPORAL_ADDRESS", g.Temporal.Address))
+	if strings.TrimSpace(g.Temporal.Namespace) == "" {
+		wrong = append(wrong, errors.New("YUNSHU_TEMPORAL_NAMESPACE must not be empty"))
+	}
+	if u, err := url.Parse(g.TemporalUIURL); g.TemporalUIURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		wrong = append(wrong, errors.New("YUNSHU_TEMPORAL_UI_URL must look like http://127.0.0.1:8233"))
+	}
+	if g.PayloadKeys == "" {
+		wrong = append(wrong, errors.New("YUNSHU_PAYLOAD_KEYS is missing; it must be the same as the workers', such as k1= followed by 32 bytes in base64"))
+	}
+	if err := errors.Join(wrong...); err != nil {
+		return Gateway{}, fmt.Errorf("the environment is not usable:\n%w", err)
+	}
+	return g, nil
+}
+
+// checkDatabase never shows the address: a password is in it.
+func checkDatabase(dsn Secret) error {
+	if dsn == "" {
+		return errors.New("YUNSHU_DATABASE_URL is missing; it must look like postgres://user:password@host:5432/name")
+	}
+	u, err := url.Parse(dsn.Reveal())
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || len(u.Path) < 2 {
+		return errors.New("YUNSHU_DATABASE_URL must look like postgres://user:password@host:5432/name")
+	}
+	return nil
+}
+
+func checkAddress(name, address string) error {
+	if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
+		return fmt.Errorf("%s must be an address with a port, such as 127.0.0.1:8080; it is %q", name, address)
+	}
+	return nil
+}
