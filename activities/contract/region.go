@@ -11,6 +11,9 @@ var LeakCheck = Workflow[LeakCheckInput]{"leak.check"}
 // Sweep puts operations right whose workflow was terminated or timed out. A schedule starts it.
 var Sweep = Workflow[SweepInput]{"operation.sweep"}
 
+// Settle puts one lost operation right: it looks at the world and reports what is so.
+var Settle = Workflow[Lost]{"operation.settle"}
+
 // RegionImportInput names the region in its operation.
 type RegionImportInput struct {
 	Operation

@@ -1,0 +1,208 @@
+// Package workflows holds the deterministic sagas, one file per resource, and the frame around every one of them.
+// A workflow reads like its runbook: one step a line, the undo pushed before its step. The frame tells the gateway
+// how it goes, waits for a person where one can help, and takes everything back where it must.
+package workflows
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/yunshu/yunshu/activities/contract"
+	"github.com/yunshu/yunshu/models"
+)
+
+// Timing is how long the frame waits. Zero values mean the defaults.
+type Timing struct {
+	Report   time.Duration // between two progress reports; default 1 s
+	Decision time.Duration // a blocked operation waits for a person before it is undone; default 24 h
+	Undo     time.Duration // before a failed undo is tried again by itself; default 1 h
+}
+
+// Set is all workflows with their timing.
+type Set struct{ Timing Timing }
+
+// run is one run of a workflow.
+type run struct {
+	op     contract.Operation
+	timing Timing
+	state  models.OperationState
+	seq    int64
+	steps  []contract.Step
+	undos  []undo
+	fault  *models.Fault
+	vm     *contract.VMFacts // what to report of the VM at the end, and when it is blocked
+	result json.RawMessage
+
+	stirred  bool // something to report
+	urgent   bool // at once
+	ended    bool
+	reported time.Time
+	decision string // of a person, while blocked
+	waiting  waiting
+}
+
+// waiting says what a blocked run waits for.
+type waiting string
+
+const (
+	forNothing waiting = ""
+	forStep    waiting = "step" // resume or abort
+	forUndo    waiting = "undo" // resume only
+)
+
+// frame runs body as the operation's workflow and reports its end exactly once: succeeded, failed or cancelled.
+func (s Set) frame(ctx workflow.Context, op contract.Operation, body func(workflow.Context, *run) error) error {
+	r := &run{op: op, timing: s.Timing.orDefaults(), state: models.OperationRunning}
+	if err := r.listen(ctx); err != nil {
+		return err
+	}
+	detached, stop := workflow.NewDisconnectedContext(ctx)
+	defer stop()
+	r.stirred = true
+	progress, stopProgress := workflow.WithCancel(detached)
+	workflow.Go(progress, r.reportProgress)
+
+	err := body(ctx, r)
+	if err != nil {
+		r.fault = contract.FaultOf(err)
+		cancelled := ctx.Err() != nil && temporal.IsCanceledError(err)
+		r.unwind(detached, cancelled)
+		if cancelled && !r.done() {
+			r.state = models.OperationCancelled
+		} else if r.done() {
+			r.state, r.fault, err = models.OperationSucceeded, nil, nil
+		} else {
+			r.state = models.OperationFailed
+		}
+	} else {
+		r.state, r.fault = models.OperationSucceeded, nil
+	}
+	r.ended = true
+	stopProgress()
+	if _, err := contract.OperationReport.Do(detached, contract.Gateway, "report "+string(r.state), r.next()); err != nil {
+		return err
+	}
+	return r.outcome(err)
+}
+
+// done reports whether the world is as the operation wanted it although the run failed: a delete that was cancelled
+// too late.
+func (r *run) done() bool {
+	return r.op.Kind == contract.VMDelete.Name && r.vm != nil && r.vm.State == models.VMGone
+}
+
+// outcome is how the workflow itself closes, so that the Temporal Web UI shows the same as the operation.
+func (r *run) outcome(err error) error {
+	switch r.state {
+	case models.OperationSucceeded:
+		return nil
+	case models.OperationCancelled:
+		return temporal.NewCanceledError()
+	}
+	return temporal.NewApplicationErrorWithOptions(r.fault.Message, string(r.fault.Code), temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{r.fault}, Cause: err})
+}
+
+func (t Timing) orDefaults() Timing {
+	def := func(d *time.Duration, to time.Duration) {
+		if *d == 0 {
+			*d = to
+		}
+	}
+	def(&t.Report, time.Second)
+	def(&t.Decision, 24*time.Hour)
+	def(&t.Undo, time.Hour)
+	return t
+}
+
+// listen takes a person's decisions, and refuses them where there is nothing to decide.
+func (r *run) listen(ctx workflow.Context) error {
+	handle := func(kind string, allowed ...waiting) error {
+		return workflow.SetUpdateHandlerWithOptions(ctx, kind,
+			func(_ workflow.Context, in contract.Intent) error {
+				r.decision = kind
+				return nil
+			},
+			workflow.UpdateHandlerOptions{Validator: func(in contract.Intent) error {
+				for _, w := range allowed {
+					if r.waiting == w && r.decision == "" {
+						return nil
+					}
+				}
+				if r.waiting == forUndo {
+					return temporal.NewApplicationError("The operation is blocked on its own undo; it can only be resumed.", string(models.CodeWrongState))
+				}
+				return temporal.NewApplicationError("The operation is not blocked, so there is nothing to "+kind+".", string(models.CodeWrongState))
+			}})
+	}
+	if err := handle(contract.UpdateResume, forStep, forUndo); err != nil {
+		return err
+	}
+	return handle(contract.UpdateAbort, forStep)
+}
+
+// reportProgress reports beside the work: one report at a time, the newest state merged into it, so that progress
+// costs the work no time. The last report is the frame's own.
+func (r *run) reportProgress(ctx workflow.Context) {
+	for {
+		if err := workflow.Await(ctx, func() bool { return r.stirred }); err != nil {
+			return
+		}
+		if wait := r.timing.Report - workflow.Now(ctx).Sub(r.reported); !r.urgent && wait > 0 && r.seq > 0 {
+			if _, err := workflow.AwaitWithTimeout(ctx, wait, func() bool { return r.urgent }); err != nil {
+				return
+			}
+		}
+		if r.ended {
+			return
+		}
+		r.stirred, r.urgent, r.reported = false, false, workflow.Now(ctx)
+		detached, stop := workflow.NewDisconnectedContext(ctx)
+		_, err := contract.OperationReport.Do(detached, contract.Gateway, "report progress", r.next())
+		stop()
+		if err != nil {
+			workflow.GetLogger(ctx).Warn("progress report refused", "error", err)
+		}
+		if r.ended {
+			return
+		}
+	}
+}
+
+// next makes the next report, of everything there is to say now.
+func (r *run) next() contract.Report {
+	r.seq++
+	return contract.Report{OperationID: r.op.ID, Seq: r.seq, State: r.state, Steps: append([]contract.Step(nil), r.steps...), VM: r.facts(), Fault: r.fault, Result: r.result}
+}
+
+// facts are told at the end, and while a failed undo leaves the machine in doubt.
+func (r *run) facts() *contract.VMFacts {
+	switch {
+	case r.ended:
+		return r.vm
+	case r.waiting == forUndo && r.op.ResourceKind == "vm":
+		return &contract.VMFacts{State: models.VMFailed}
+	}
+	return nil
+}
+
+func (r *run) stir(urgent bool) {
+	r.stirred = true
+	r.urgent = r.urgent || urgent
+}
+
+// block waits for a person's decision, at most for the given time. It returns resume, abort, or nothing if none came.
+func (r *run) block(ctx workflow.Context, on waiting, fault *models.Fault, limit time.Duration) (string, error) {
+	before := r.fault
+	r.state, r.fault, r.waiting, r.decision = models.OperationBlocked, fault, on, ""
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**Blocked.** %s", fault.Message))
+	r.stir(true)
+	_, err := workflow.AwaitWithTimeout(ctx, limit, func() bool { return r.decision != "" })
+	decision := r.decision
+	r.waiting, r.decision, r.fault = forNothing, "", before
+	workflow.SetCurrentDetails(ctx, "")
+	return decision, err
+}
