@@ -118,6 +118,13 @@ func (p *Provider) Fail(step string, errs ...error) {
 	p.faults[step] = append(p.faults[step], errs...)
 }
 
+// Mend forgets the faults that have not happened yet.
+func (p *Provider) Mend() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.faults)
+}
+
 // SetDelay changes how long steps take from now on.
 func (p *Provider) SetDelay(d time.Duration) {
 	p.mu.Lock()
