@@ -29,7 +29,7 @@ type Options struct {
 	TemporalUI string        // address of the Temporal Web UI, for links; may be empty
 	Logger     *slog.Logger
 	Metrics    *prometheus.Registry // nil: one of its own
-	Version    string // of the program
+	Version    string               // of the program
 }
 
 // API answers HTTP.

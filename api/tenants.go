@@ -32,7 +32,7 @@ type tenantCreate struct {
 	DryRun
 	Body struct {
 		_           struct{} `additionalProperties:"false"`
-		Name        string   `json:"name" minLength:"1" maxLength:"63" pattern:"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" doc:"Name of the tenant." example:"dev"`
+		Name        string   `json:"name" minLength:"1" maxLength:"63" pattern:"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" patternDescription:"a DNS label: small letters, digits and inner hyphens" doc:"Name of the tenant." example:"dev"`
 		Parent      string   `json:"parent,omitempty" maxLength:"1100" doc:"Full name or id of the tenant above; without one, the tenant is a root, which only an admin of the platform makes." example:"acme"`
 		Description string   `json:"description,omitempty" maxLength:"1000" doc:"What the tenant is for." example:"Development of Acme"`
 		Quota       *Limits  `json:"quota,omitempty" doc:"Limits for everything that the tenant and all below it use, everywhere."`
@@ -44,7 +44,7 @@ type tenantUpdate struct {
 	Precondition
 	Body struct {
 		_           struct{} `additionalProperties:"false"`
-		Name        *string  `json:"name,omitempty" minLength:"1" maxLength:"63" pattern:"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" doc:"Name of the tenant. The full names of everything below it follow." example:"dev"`
+		Name        *string  `json:"name,omitempty" minLength:"1" maxLength:"63" pattern:"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" patternDescription:"a DNS label: small letters, digits and inner hyphens" doc:"Name of the tenant. The full names of everything below it follow." example:"dev"`
 		Description *string  `json:"description,omitempty" maxLength:"1000" doc:"What the tenant is for." example:"Development of Acme"`
 	}
 }

@@ -42,7 +42,7 @@ type tokenCreate struct {
 	Idempotent
 	Body struct {
 		_         struct{}   `additionalProperties:"false"`
-		Name      string     `json:"name" minLength:"1" maxLength:"63" pattern:"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" doc:"What the token is for." example:"laptop"`
+		Name      string     `json:"name" minLength:"1" maxLength:"63" pattern:"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" patternDescription:"a DNS label: small letters, digits and inner hyphens" doc:"What the token is for." example:"laptop"`
 		ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When the token ends; in 30 days unless given, in 366 days at most." example:"2027-01-31T12:00:00Z"`
 		User      string     `json:"user,omitempty" maxLength:"63" doc:"Name or id of the user whom the token is for; yourself unless given. Only an admin of the platform makes tokens for others." example:"ada"`
 	}

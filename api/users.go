@@ -27,7 +27,7 @@ type userCreate struct {
 	DryRun
 	Body struct {
 		_     struct{} `additionalProperties:"false"`
-		Name  string   `json:"name" minLength:"1" maxLength:"63" pattern:"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" doc:"Name of the user." example:"ada"`
+		Name  string   `json:"name" minLength:"1" maxLength:"63" pattern:"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" patternDescription:"a DNS label: small letters, digits and inner hyphens" doc:"Name of the user." example:"ada"`
 		Email string   `json:"email,omitempty" maxLength:"254" doc:"Where to reach them." example:"ada@example.com"`
 	}
 }

@@ -122,23 +122,23 @@ func (c Code) Info() CodeInfo {
 
 // FieldError is one thing that is wrong with a request.
 type FieldError struct {
-	Field   string `json:"field"` // a path such as body.placement.policy
-	Message string `json:"message"`
+	Field   string `json:"field" doc:"Where: a path from body, query, path or header on." example:"body.placement.policy"`
+	Message string `json:"message" doc:"What is wrong there." example:"expected value to be one of \"spread, pack\""`
 }
 
 // Shortage says what was asked, what is free, and where.
 type Shortage struct {
-	Resource string `json:"resource"`        // as in Resources
-	Where    string `json:"where"`           // such as "tenant acme/dev" or "group general in tw"
-	Limit    *int64 `json:"limit,omitempty"` // of a quota
-	Asked    int64  `json:"asked"`
-	Free     int64  `json:"free"`
+	Resource string `json:"resource" doc:"What is short." example:"vcpu"` // as in Resources
+	Where    string `json:"where" doc:"Where it is short." example:"tenant acme/dev"`
+	Limit    *int64 `json:"limit,omitempty" doc:"The limit, of a quota." example:"16"`
+	Asked    int64  `json:"asked" doc:"What was asked." example:"8"`
+	Free     int64  `json:"free" doc:"What is free." example:"4"`
 }
 
 // Reason counts the hosts that could not take a machine for one cause.
 type Reason struct {
-	Cause string `json:"cause"`
-	Hosts int64  `json:"hosts"`
+	Cause string `json:"cause" doc:"Why they could not." example:"too little memory_mib free"`
+	Hosts int64  `json:"hosts" doc:"How many hosts." example:"12"`
 }
 
 // Fault is an error made for people: a code and a sentence that says what happened, to what, why and what to do.

@@ -51,12 +51,12 @@ const putQuota = `
 INSERT INTO quotas AS q (id, tenant_id, group_id,
 	vcpu_limit, memory_mib_limit, storage_gib_limit, gpu_limit, vms_limit, baremetals_limit, clusters_limit, ip_addresses_limit,
 	vcpu_used, memory_mib_used, storage_gib_used, gpu_used, vms_used, baremetals_used, clusters_used, ip_addresses_used)
-SELECT @id, @tenant, @grp::uuid,
-	@vcpu::bigint, @memory_mib::bigint, @storage_gib::bigint, @gpu::bigint, @vms::bigint, @baremetals::bigint, @clusters::bigint, @ip_addresses::bigint,
+SELECT @id, @tenant, @grp ::uuid,
+	@vcpu ::bigint, @memory_mib ::bigint, @storage_gib ::bigint, @gpu ::bigint, @vms ::bigint, @baremetals ::bigint, @clusters ::bigint, @ip_addresses ::bigint,
 	coalesce(sum(a.vcpu), 0), coalesce(sum(a.memory_mib), 0), coalesce(sum(a.storage_gib), 0), coalesce(sum(a.gpu), 0),
 	coalesce(sum(a.vms), 0), coalesce(sum(a.baremetals), 0), coalesce(sum(a.clusters), 0), coalesce(sum(a.ip_addresses), 0)
 FROM allocations a JOIN tenants t ON t.id = a.tenant_id
-WHERE t.path @> ARRAY[@tenant::uuid] AND (@grp::uuid IS NULL OR a.group_id = @grp::uuid)
+WHERE t.path @> ARRAY[CAST(@tenant AS uuid)] AND (@grp ::uuid IS NULL OR a.group_id = @grp ::uuid)
 ON CONFLICT ON CONSTRAINT quotas_once DO UPDATE SET
 	vcpu_limit = excluded.vcpu_limit, memory_mib_limit = excluded.memory_mib_limit, storage_gib_limit = excluded.storage_gib_limit,
 	gpu_limit = excluded.gpu_limit, vms_limit = excluded.vms_limit, baremetals_limit = excluded.baremetals_limit,

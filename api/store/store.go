@@ -5,7 +5,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -42,7 +41,7 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 		SkipDefaultTransaction:   true,
 		DisableNestedTransaction: true,
 		DisableAutomaticPing:     true,
-		Logger:                   logger.NewSlogLogger(slog.Default(), logger.Config{LogLevel: logger.Error, IgnoreRecordNotFoundError: true, ParameterizedQueries: true}),
+		Logger:                   logger.Discard, // errors are logged once, at the edge, and values never
 	})
 	if err != nil {
 		pool.Close()

@@ -1,0 +1,172 @@
+package api
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/stretchr/testify/require"
+
+	"github.com/yunshu/yunshu/models"
+)
+
+// endpoints lists every operation of the contract.
+func endpoints(a *API) []*huma.Operation {
+	var out []*huma.Operation
+	for _, p := range slices.Sorted(maps.Keys(a.OpenAPI().Paths)) {
+		item := a.OpenAPI().Paths[p]
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
+			if op != nil {
+				out = append(out, op)
+			}
+		}
+	}
+	return out
+}
+
+var pathParameter = regexp.MustCompile(`\{[a-z_]+\}`)
+
+// unknownPath fills an operation's path with the ids and names of nothing.
+func unknownPath(op *huma.Operation) string {
+	return pathParameter.ReplaceAllStringFunc(op.Path, func(p string) string {
+		if p == "{id}" {
+			return models.NewID().String()
+		}
+		return "nothing"
+	})
+}
+
+// bodySchema is the schema of an operation's body, nil if it has none.
+func bodySchema(a *API, op *huma.Operation) *huma.Schema {
+	if op.RequestBody == nil {
+		return nil
+	}
+	return resolve(a, op.RequestBody.Content["application/json"].Schema)
+}
+
+func resolve(a *API, s *huma.Schema) *huma.Schema {
+	if s.Ref != "" {
+		return a.OpenAPI().Components.Schemas.SchemaFromRef(s.Ref)
+	}
+	return s
+}
+
+// written counts the rows of every table, so that a test can tell that nothing was written.
+func (e *edge) written() map[string]int {
+	e.t.Helper()
+	rows, err := e.store.Pool.Query(e.t.Context(), "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
+	require.NoError(e.t, err)
+	var tables []string
+	for rows.Next() {
+		var name string
+		require.NoError(e.t, rows.Scan(&name))
+		tables = append(tables, name)
+	}
+	require.NoError(e.t, rows.Err())
+	out := map[string]int{}
+	for _, table := range tables {
+		out[table] = e.count(table)
+	}
+	return out
+}
+
+// TestBadInputIsRefusedEverywhere goes through every endpoint of the contract, whoever wrote it.
+func TestBadInputIsRefusedEverywhere(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	before := e.written()
+	for _, op := range endpoints(e.api) {
+		where := unknownPath(op)
+		say := op.Method + " " + op.Path
+		t.Log(say)
+		e.call("", op.Method, where, nil).problem(models.CodeUnauthenticated)
+		e.call("ys_wrong", op.Method, where, nil).problem(models.CodeUnauthenticated)
+		p := e.call(e.admin, op.Method, where+"?colour=red", nil).problem(models.CodeInvalid)
+		require.Equal(t, []models.FieldError{{Field: "query.colour", Message: "unknown query parameter"}}, p.Errors, say)
+		p = e.call(e.admin, op.Method, where+"?limit=%00", nil).problem(models.CodeInvalid)
+		require.Equal(t, []models.FieldError{{Field: "query.limit", Message: unstorableMessage}}, p.Errors, say)
+		if strings.Contains(op.Path, "{id}") {
+			bad := strings.Replace(op.Path, "{id}", "not-an-id", 1)
+			p = e.call(e.admin, op.Method, pathParameter.ReplaceAllString(bad, "nothing"), e.plausible(op)).problem(models.CodeInvalid)
+			require.Contains(t, fields(p), "path.id", say)
+			if op.Method == http.MethodGet || op.Method == http.MethodDelete {
+				e.call(e.admin, op.Method, where, nil).problem(models.CodeNotFound)
+			}
+		}
+		if op.Method == http.MethodPost {
+			p = e.call(e.admin, op.Method, where, e.plausible(op), "Idempotency-Key", "two words").problem(models.CodeInvalid)
+			require.Contains(t, fields(p), "header.Idempotency-Key", say)
+		}
+		if op.RequestBody != nil {
+			e.badBodies(op, where)
+		}
+	}
+	require.Equal(t, before, e.written())
+}
+
+// plausible is an object if the operation has a body.
+func (e *edge) plausible(op *huma.Operation) any {
+	if op.RequestBody == nil {
+		return nil
+	}
+	return M{}
+}
+
+func (e *edge) badBodies(op *huma.Operation, where string) {
+	t, say := e.t, op.Method+" "+op.Path
+	post := func(body any, headers ...string) answer { return e.call(e.admin, op.Method, where, body, headers...) }
+	post("{").problem(models.CodeMalformed)
+	post(`{"name": "a"} {}`).problem(models.CodeMalformed)
+	post("\"\xff\"").problem(models.CodeMalformed)
+	post(strings.Repeat(" ", 10<<20)).problem(models.CodeBodyTooLarge)
+	post("name: a", "Content-Type", "application/yaml").problem(models.CodeUnsupportedMedia)
+	post("[]").problem(models.CodeInvalid)
+	p := post(`{"name": "a\u0000b", "list": ["\u0000"]}`).problem(models.CodeInvalid)
+	require.Equal(t, []string{"body.list[0]", "body.name"}, fields(p), say)
+
+	p = post(M{"sesame": "hunter2"}).problem(models.CodeInvalid)
+	require.Contains(t, fields(p), "body.sesame", say)
+	require.NotContains(t, fmt.Sprint(p), "hunter2", say)
+
+	wrong, wanted := M{}, []string{}
+	schema := bodySchema(e.api, op)
+	for name, property := range schema.Properties {
+		property = resolve(e.api, property)
+		if property.Type == "" {
+			continue // anything goes
+		}
+		wanted = append(wanted, "body."+name)
+		if wrong[name] = any(12345); property.Type == huma.TypeInteger || property.Type == huma.TypeNumber {
+			wrong[name] = "hunter2"
+		}
+	}
+	p = post(wrong).problem(models.CodeInvalid)
+	slices.Sort(wanted)
+	require.Equal(t, wanted, fields(p), say)
+	require.NotContains(t, fmt.Sprint(p), "hunter2", say)
+}
+
+// fields are the fields of a problem, sorted.
+func fields(p Problem) []string {
+	out := make([]string, len(p.Errors))
+	for i, e := range p.Errors {
+		out[i] = e.Field
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func TestNamesAndNumbersAreChecked(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	for _, name := range []string{"", "A", "-a", "a-", "a b", "a/b", "a.b", "ä", strings.Repeat("a", 64), "a'; DROP TABLE tenants"} {
+		p := e.call(e.admin, "POST", "/v1/tenants", M{"name": name, "quota": M{"vcpu": -1, "gpu": 1.5}}).problem(models.CodeInvalid)
+		require.Equal(t, []string{"body.name", "body.quota.gpu", "body.quota.vcpu"}, fields(p), name)
+	}
+	e.call(e.admin, "POST", "/v1/tenants", M{"name": strings.Repeat("a", 63)}).is(201)
+}
