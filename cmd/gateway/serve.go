@@ -17,6 +17,7 @@ import (
 	"github.com/yunshu/yunshu/api"
 	"github.com/yunshu/yunshu/api/accept"
 	"github.com/yunshu/yunshu/api/authz"
+	"github.com/yunshu/yunshu/api/outbox"
 	"github.com/yunshu/yunshu/api/store"
 	"github.com/yunshu/yunshu/config"
 	"github.com/yunshu/yunshu/workers"
@@ -28,8 +29,8 @@ type parts struct{ http, outbox, worker bool }
 // grace is how long requests under way may take after the signal to stop.
 const grace = 20 * time.Second
 
-// gateway is what the parts share.
-type gateway struct {
+// gatewayProcess is what the parts share.
+type gatewayProcess struct {
 	config   config.Gateway
 	store    *store.Store
 	temporal client.Client
@@ -50,10 +51,18 @@ func serve(ctx context.Context, c config.Gateway, p parts) error {
 		return err
 	}
 	defer temporal.Close()
-	g := &gateway{config: c, store: s, temporal: temporal, metrics: prometheus.NewRegistry(), log: log}
+	g := &gatewayProcess{config: c, store: s, temporal: temporal, metrics: prometheus.NewRegistry(), log: log}
 
 	all, ctx := errgroup.WithContext(ctx)
-	wake := func() {}
+	wake := func() {} // another process has the outbox, and polls
+	if p.outbox {
+		o := outbox.New(s, temporal, log)
+		wake = o.Wake
+		all.Go(func() error { o.Run(ctx); return nil })
+	}
+	if p.worker {
+		all.Go(func() error { return g.runWorker(ctx) })
+	}
 	if p.http {
 		all.Go(func() error { return g.serveHTTP(ctx, wake) })
 	}
@@ -63,7 +72,7 @@ func serve(ctx context.Context, c config.Gateway, p parts) error {
 }
 
 // serveHTTP answers the API, and at the end lets the requests under way finish.
-func (g *gateway) serveHTTP(ctx context.Context, wake func()) error {
+func (g *gatewayProcess) serveHTTP(ctx context.Context, wake func()) error {
 	policies, err := authz.New()
 	if err != nil {
 		return err

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	activities "github.com/yunshu/yunshu/activities/gateway"
+	"github.com/yunshu/yunshu/workers/gateway"
+	"github.com/yunshu/yunshu/workflows"
+)
+
+// runWorker runs the gateway's own worker, and waits for Temporal as long as it takes: it may start later, or come
+// back after the worker gave up on it.
+func (g *gatewayProcess) runWorker(ctx context.Context) error {
+	const shortest, longest = time.Second, 15 * time.Second
+	pause := shortest
+	for {
+		started := time.Now()
+		err := g.workOnce(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if time.Since(started) > time.Minute {
+			pause = shortest // it had worked for a while
+		}
+		g.log.WarnContext(ctx, "waiting for Temporal", "address", g.config.Temporal.Address, "retry_in", pause, "error", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+			pause = min(2*pause, longest)
+		}
+	}
+}
+
+// workOnce prepares Temporal and works until ctx ends or the worker fails. A worker can be started only once.
+func (g *gatewayProcess) workOnce(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := gateway.Prepare(bounded, g.temporal, g.config.Temporal.Namespace); err != nil {
+		return err
+	}
+	w := gateway.New(g.temporal, activities.Activities{Store: g.store, Executions: g.temporal}, workflows.Set{})
+	stop := make(chan any)
+	defer context.AfterFunc(ctx, func() { close(stop) })()
+	return w.Run(stop)
+}
