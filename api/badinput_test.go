@@ -93,14 +93,14 @@ func TestBadInputIsRefusedEverywhere(t *testing.T) {
 		if strings.Contains(op.Path, "{id}") {
 			bad := strings.Replace(op.Path, "{id}", "not-an-id", 1)
 			p = e.call(e.admin, op.Method, pathParameter.ReplaceAllString(bad, "nothing"), e.plausible(op)).problem(models.CodeInvalid)
-			require.Contains(t, fields(p), "path.id", say)
+			require.Contains(t, wrongFields(p), "path.id", say)
 			if op.Method == http.MethodGet || op.Method == http.MethodDelete {
 				e.call(e.admin, op.Method, where, nil).problem(models.CodeNotFound)
 			}
 		}
 		if op.Method == http.MethodPost {
 			p = e.call(e.admin, op.Method, where, e.plausible(op), "Idempotency-Key", "two words").problem(models.CodeInvalid)
-			require.Contains(t, fields(p), "header.Idempotency-Key", say)
+			require.Contains(t, wrongFields(p), "header.Idempotency-Key", say)
 		}
 		if op.RequestBody != nil {
 			e.badBodies(op, where)
@@ -127,10 +127,10 @@ func (e *edge) badBodies(op *huma.Operation, where string) {
 	post("name: a", "Content-Type", "application/yaml").problem(models.CodeUnsupportedMedia)
 	post("[]").problem(models.CodeInvalid)
 	p := post(`{"name": "a\u0000b", "list": ["\u0000"]}`).problem(models.CodeInvalid)
-	require.Equal(t, []string{"body.list[0]", "body.name"}, fields(p), say)
+	require.Equal(t, []string{"body.list[0]", "body.name"}, wrongFields(p), say)
 
 	p = post(M{"sesame": "hunter2"}).problem(models.CodeInvalid)
-	require.Contains(t, fields(p), "body.sesame", say)
+	require.Contains(t, wrongFields(p), "body.sesame", say)
 	require.NotContains(t, fmt.Sprint(p), "hunter2", say)
 
 	wrong, wanted := M{}, []string{}
@@ -147,12 +147,12 @@ func (e *edge) badBodies(op *huma.Operation, where string) {
 	}
 	p = post(wrong).problem(models.CodeInvalid)
 	slices.Sort(wanted)
-	require.Equal(t, wanted, fields(p), say)
+	require.Equal(t, wanted, wrongFields(p), say)
 	require.NotContains(t, fmt.Sprint(p), "hunter2", say)
 }
 
-// fields are the fields of a problem, sorted.
-func fields(p Problem) []string {
+// wrongFields are the fields of a problem, sorted.
+func wrongFields(p Problem) []string {
 	out := make([]string, len(p.Errors))
 	for i, e := range p.Errors {
 		out[i] = e.Field
@@ -166,7 +166,7 @@ func TestNamesAndNumbersAreChecked(t *testing.T) {
 	e := newEdge(t)
 	for _, name := range []string{"", "A", "-a", "a-", "a b", "a/b", "a.b", "ä", strings.Repeat("a", 64), "a'; DROP TABLE tenants"} {
 		p := e.call(e.admin, "POST", "/v1/tenants", M{"name": name, "quota": M{"vcpu": -1, "gpu": 1.5}}).problem(models.CodeInvalid)
-		require.Equal(t, []string{"body.name", "body.quota.gpu", "body.quota.vcpu"}, fields(p), name)
+		require.Equal(t, []string{"body.name", "body.quota.gpu", "body.quota.vcpu"}, wrongFields(p), name)
 	}
 	e.call(e.admin, "POST", "/v1/tenants", M{"name": strings.Repeat("a", 63)}).is(201)
 }

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/yunshu/yunshu/test/postgres"
+)
+
+func TestMain(m *testing.M) { postgres.Main(m) }
+
+// run runs a command line, and returns what it printed.
+func run(ctx context.Context, args ...string) (string, error) {
+	var out bytes.Buffer
+	c := command()
+	c.SetArgs(args)
+	c.SetOut(&out)
+	c.SetErr(io.Discard)
+	err := c.ExecuteContext(ctx)
+	return out.String(), err
+}
+
+// freeAddress is an address on which nobody listens, for now.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// environment sets up a gateway with an empty database and a Temporal that is down.
+func environment(t *testing.T) (dsn, address string) {
+	t.Helper()
+	dsn, address = postgres.New(t, "empty", func(context.Context, string) error { return nil }), freeAddress(t)
+	t.Setenv("YUNSHU_DATABASE_URL", dsn)
+	t.Setenv("YUNSHU_LISTEN", address)
+	t.Setenv("YUNSHU_TEMPORAL_ADDRESS", freeAddress(t))
+	t.Setenv("YUNSHU_PAYLOAD_KEYS", "k1=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+	t.Setenv("YUNSHU_LOG_LEVEL", "error")
+	return dsn, address
+}
+
+func TestFromAnEmptyDatabaseToTheFirstAnswer(t *testing.T) { // not parallel: it sets the environment
+	_, address := environment(t)
+	_, err := run(t.Context(), "serve")
+	require.ErrorContains(t, err, "run `yunshu-gateway migrate` first")
+
+	out, err := run(t.Context(), "migrate")
+	require.NoError(t, err)
+	require.Regexp(t, `^The database is at schema version \d+\.\n$`, out)
+	_, err = run(t.Context(), "migrate")
+	require.NoError(t, err)
+
+	first, err := run(t.Context(), "bootstrap")
+	require.NoError(t, err)
+	require.Regexp(t, `^ys_[A-Za-z0-9_-]{43}\n$`, first)
+	second, err := run(t.Context(), "bootstrap", "--name", "admin", "--ttl", "1h")
+	require.NoError(t, err)
+	require.NotEqual(t, first, second)
+
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := run(ctx, "serve")
+		ended <- err
+	}()
+	var ready map[string]string
+	require.Eventually(t, func() bool { // it listens a moment later
+		r, err := http.Get("http://" + address + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer r.Body.Close()
+		return r.StatusCode == 200 && json.NewDecoder(r.Body).Decode(&ready) == nil
+	}, 10*time.Second, 20*time.Millisecond)
+	require.Equal(t, map[string]string{"status": "ready", "postgres": "up", "temporal": "down"}, ready)
+	for _, token := range []string{first, second} {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+address+"/v1/me", nil)
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "Bearer "+strings.TrimSpace(token))
+		a, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		require.NoError(t, a.Body.Close())
+		require.Equal(t, 200, a.StatusCode)
+	}
+	stop()
+	select {
+	case err := <-ended:
+		require.NoError(t, err)
+	case <-time.After(10 * time.Second):
+		t.Fatal("the gateway did not stop")
+	}
+}
+
+func TestServeRefusesASchemaItDoesNotKnow(t *testing.T) { // not parallel: it sets the environment
+	dsn, _ := environment(t)
+	_, err := run(t.Context(), "migrate")
+	require.NoError(t, err)
+	conn, err := pgx.Connect(t.Context(), dsn)
+	require.NoError(t, err)
+	defer conn.Close(context.Background())
+	_, err = conn.Exec(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, true)")
+	require.NoError(t, err)
+	_, err = run(t.Context(), "serve")
+	require.ErrorContains(t, err, "run a newer gateway")
+	_, err = run(t.Context(), "bootstrap")
+	require.ErrorContains(t, err, "run a newer gateway")
+}
+
+func TestServeWaitsForPostgres(t *testing.T) { // not parallel: it sets the environment
+	environment(t)
+	t.Setenv("YUNSHU_DATABASE_URL", "postgres://yunshu@"+freeAddress(t)+"/yunshu")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := run(ctx, "serve")
+	require.EqualError(t, err, "stopped while waiting for Postgres")
+}
+
+func TestCommandLinesThatMakeNoSense(t *testing.T) { // not parallel: it sets the environment
+	environment(t)
+	for want, args := range map[string][]string{
+		"nothing to serve":         {"serve", "--http=false", "--outbox=false", "--worker=false"},
+		"must be a DNS label":      {"bootstrap", "--name", "Not A Name"},
+		"at most 8784h":            {"bootstrap", "--ttl", "9000h"},
+		"unknown command":          {"server"},
+		"unknown flag: --database": {"serve", "--database", "x"},
+	} {
+		_, err := run(t.Context(), args...)
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestTheContractIsPrinted(t *testing.T) {
+	t.Parallel()
+	out, err := run(t.Context(), "openapi")
+	require.NoError(t, err)
+	require.Contains(t, out, "openapi: 3.1.0")
+}
