@@ -9,8 +9,8 @@ import (
 var groups = map[string][]string{
 	// browse: read what everyone chooses from.
 	"browse": {"region.read", "group.read", "image.read", "flavor.read", "subnet.read"},
-	// look: read what a tenant has.
-	"look": {"tenant.read", "quota.read", "vm.read", "operation.read", "ip-address.read", "role-binding.read"},
+	// look: read what a tenant has. A subnet is in both: some are everyone's, some a tenant's.
+	"look": {"tenant.read", "quota.read", "vm.read", "operation.read", "ip-address.read", "role-binding.read", "subnet.read"},
 	// record: read what happened.
 	"record": {"audit-event.read"},
 	// use: work with a tenant's resources.
@@ -38,15 +38,16 @@ func Actions() []string {
 		out = append(out, actions...)
 	}
 	slices.Sort(out)
-	return out
+	return slices.Compact(out)
 }
 
-// groupOf returns the word that contains the action, or nothing.
-func groupOf(action string) string {
+// groupsOf returns the words that contain the action.
+func groupsOf(action string) []string {
+	var out []string
 	for _, word := range slices.Sorted(maps.Keys(groups)) {
 		if slices.Contains(groups[word], action) {
-			return word
+			out = append(out, word)
 		}
 	}
-	return ""
+	return out
 }

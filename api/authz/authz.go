@@ -66,13 +66,15 @@ func New() (*Authorizer, error) {
 		return nil, fmt.Errorf("read policies.cedar: %w", err)
 	}
 	entities := types.EntityMap{}
-	for word, actions := range groups {
-		group := types.NewEntityUID("Action", types.String(word))
-		entities[group] = types.Entity{UID: group}
-		for _, action := range actions {
-			uid := types.NewEntityUID("Action", types.String(action))
-			entities[uid] = types.Entity{UID: uid, Parents: types.NewEntityUIDSet(group)}
+	for _, action := range Actions() {
+		var parents []types.EntityUID
+		for _, word := range groupsOf(action) {
+			group := types.NewEntityUID("Action", types.String(word))
+			entities[group] = types.Entity{UID: group}
+			parents = append(parents, group)
 		}
+		uid := types.NewEntityUID("Action", types.String(action))
+		entities[uid] = types.Entity{UID: uid, Parents: types.NewEntityUIDSet(parents...)}
 	}
 	return &Authorizer{policies: set, entities: entities}, nil
 }
@@ -102,7 +104,10 @@ func (a *Authorizer) Check(actor Actor, action string, r Resource) error {
 
 // effective returns the actor's roles on the resource, sorted, each once.
 func effective(actor Actor, r Resource) []string {
-	roles := []string{"authenticated"}
+	var roles []string
+	if len(r.Path) == 0 {
+		roles = append(roles, "everyone") // what is the platform's own is there for all
+	}
 	for _, b := range actor.Bindings {
 		switch {
 		case b.TenantID == nil:
@@ -116,7 +121,7 @@ func effective(actor Actor, r Resource) []string {
 }
 
 func (a *Authorizer) ask(roles []string, action, kind string) bool {
-	if groupOf(action) == "" {
+	if groupsOf(action) == nil {
 		return false // an action without a place in the policies is nobody's
 	}
 	set := make([]types.Value, len(roles))
