@@ -27,6 +27,7 @@ type Options struct {
 	Authz      *authz.Authorizer
 	Temporal   client.Client // asked for its health alone; may be nil
 	TemporalUI string        // address of the Temporal Web UI, for links; may be empty
+	Namespace  string        // of Temporal, for links; empty: default
 	Logger     *slog.Logger
 	Metrics    *prometheus.Registry // nil: one of its own
 	Version    string               // of the program
@@ -39,6 +40,10 @@ type API struct {
 	authz      *authz.Authorizer
 	temporal   client.Client
 	temporalUI string
+	namespace  string
+	workers    *workerWatch
+	progress   *progressWatch
+	watcher    *watcher
 	version    string
 	log        *slog.Logger
 	tokens     *tokenCache
@@ -53,6 +58,9 @@ func New(o Options) *API {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	if o.Namespace == "" {
+		o.Namespace = "default"
+	}
 	if o.Metrics == nil {
 		o.Metrics = prometheus.NewRegistry()
 	}
@@ -60,6 +68,7 @@ func New(o Options) *API {
 		store: o.Store, accept: o.Accept, authz: o.Authz, temporal: o.Temporal, temporalUI: strings.TrimSuffix(o.TemporalUI, "/"),
 		version: o.Version, log: o.Logger, tokens: newTokenCache(o.Store), metrics: newMetrics(o.Metrics, o.Store), engine: newEngine(),
 	}
+	a.namespace, a.workers, a.progress, a.watcher = o.Namespace, newWorkerWatch(o.Temporal), newProgressWatch(o.Temporal), newWatcher(o.Store)
 	a.engine.Use(identify, a.recover, a.logAccess, a.metrics.measure, limitBody)
 	a.engine.NoRoute(noRoute)
 	a.engine.NoMethod(noMethod)
@@ -85,6 +94,17 @@ func (a *API) routes(h huma.API) {
 	a.registerTenants(h)
 	a.registerQuotas(h)
 	a.registerAuditEvents(h)
+	a.registerRegions(h)
+	a.registerRacks(h)
+	a.registerGroups(h)
+	a.registerBaremetals(h)
+	a.registerImages(h)
+	a.registerFlavors(h)
+	a.registerSubnets(h)
+	a.registerIPAddresses(h)
+	a.registerVMs(h)
+	a.registerOperations(h)
+	a.registerLeakChecks(h)
 }
 
 func newEngine() *gin.Engine {

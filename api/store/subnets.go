@@ -19,6 +19,7 @@ type Subnet struct {
 
 // SubnetFilter narrows a list of subnets.
 type SubnetFilter struct {
+	ID                    *models.ID
 	Region, Name, Network string
 	Tenant                *models.ID // of this very tenant
 	See                   Scope      // shared subnets, and those of these tenants, of all below and of all above them
@@ -36,6 +37,9 @@ ORDER BY s.id`
 // those who work there see it.
 func (s *Store) Subnets(ctx context.Context, f SubnetFilter) ([]Subnet, error) {
 	w := new(where).and("s.id > ?", f.After).given("s.region = ?", f.Region).given("s.name = ?", f.Name).given("s.network = ?", f.Network)
+	if f.ID != nil {
+		w.and("s.id = ?", *f.ID)
+	}
 	if f.Tenant != nil {
 		w.and("s.tenant_id = ?", *f.Tenant)
 	}

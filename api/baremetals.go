@@ -1,0 +1,189 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"gorm.io/gorm"
+
+	"github.com/yunshu/yunshu/api/store"
+	"github.com/yunshu/yunshu/models"
+)
+
+// Baremetal is a physical server.
+type Baremetal struct {
+	ID                  models.ID             `json:"id" format:"uuid" doc:"Id of the server." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6a"`
+	Region              string                `json:"region" doc:"Where it is." example:"tw"`
+	Name                string                `json:"name" doc:"Name in the provider's inventory, unique in its region." example:"esx-01"`
+	Role                string                `json:"role" enum:"hypervisor,k8s_node,leased,spare" doc:"What it is used for." example:"hypervisor"`
+	State               models.BaremetalState `json:"state" enum:"enrolling,available,in_use,maintenance,failed,retiring" doc:"State of the server." example:"in_use"`
+	RackID              *models.ID            `json:"rack_id,omitempty" format:"uuid" doc:"Rack in which it stands." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6b"`
+	Rack                string                `json:"rack,omitempty" doc:"Name of the rack." example:"r1"`
+	GroupID             *models.ID            `json:"group_id,omitempty" format:"uuid" doc:"Group that it belongs to." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6c"`
+	Group               string                `json:"group,omitempty" doc:"Name of the group." example:"general"`
+	Capacity            Size                  `json:"capacity" doc:"What it physically has."`
+	Hypervisor          *HypervisorRoom       `json:"hypervisor,omitempty" doc:"Its room for machines; absent unless it is a hypervisor."`
+	Connected           bool                  `json:"connected" doc:"Whether the provider reached it at the last import." example:"true"`
+	Maintenance         bool                  `json:"maintenance" doc:"Whether someone here wants it empty of new machines." example:"false"`
+	ProviderMaintenance bool                  `json:"provider_maintenance" doc:"Whether the provider says that it is in maintenance." example:"false"`
+	HardwareUUID        string                `json:"hardware_uuid" doc:"What recognises the hardware." example:"4c4c4544-0042-3510-8053-b7c04f4d3532"`
+	ProviderRef         string                `json:"provider_ref" doc:"The provider's own name for it." example:"host-21"`
+	Cluster             string                `json:"cluster" doc:"The provider's cluster." example:"cluster-1"`
+	Model               string                `json:"model" doc:"Make and model." example:"PowerEdge R760"`
+	SeenAt              *time.Time            `json:"seen_at,omitempty" doc:"When an import last saw it." example:"2026-11-23T08:00:00Z"`
+	Stamps
+}
+
+// HypervisorRoom is a hypervisor's room for machines.
+type HypervisorRoom struct {
+	Placeable bool  `json:"placeable" doc:"Whether it takes new machines." example:"true"`
+	VMs       int64 `json:"vms" doc:"How many machines it carries." example:"7"`
+	Total     Size  `json:"total" doc:"What may be promised: its capacity by the ratios of its group."`
+	Allocated Size  `json:"allocated" doc:"What its machines take."`
+	Free      Size  `json:"free" doc:"What is left."`
+}
+
+type listBaremetalsInput struct {
+	Paging
+	Region string `query:"region" maxLength:"63" doc:"Only of this region." example:"tw"`
+	Group  string `query:"group" maxLength:"255" doc:"Only of this group, by name or id." example:"general"`
+	Rack   string `query:"rack" maxLength:"255" doc:"Only in this rack, by name or id." example:"r1"`
+	Role   string `query:"role" enum:"hypervisor,k8s_node,leased,spare" doc:"Only with this role." example:"hypervisor"`
+	State  string `query:"state" enum:"enrolling,available,in_use,maintenance,failed,retiring" doc:"Only in this state." example:"in_use"`
+	Name   string `query:"name" maxLength:"255" doc:"Only with this name." example:"esx-01"`
+}
+
+type updateBaremetalInput struct {
+	ByID
+	Precondition
+	Body struct {
+		Rack        *string `json:"rack,omitempty" maxLength:"255" doc:"Rack in which it stands, by name or id; empty for none." example:"r1"`
+		Group       *string `json:"group,omitempty" maxLength:"255" doc:"Group to which it belongs, by name or id; empty for none. A host that carries machines stays in its group." example:"general"`
+		Maintenance *bool   `json:"maintenance,omitempty" doc:"Whether to keep new machines away from it." example:"true"`
+	}
+}
+
+func (a *API) registerBaremetals(h huma.API) {
+	register(h, endpoint{ID: "list-baremetals", Method: http.MethodGet, Path: "/v1/baremetals", Action: "baremetal.read", Summary: "List physical servers"}, a.listBaremetals)
+	register(h, endpoint{ID: "get-baremetal", Method: http.MethodGet, Path: "/v1/baremetals/{id}", Action: "baremetal.read", Summary: "Show a physical server",
+		Description: "The machines on it are at /v1/vms?baremetal={id}."}, a.getBaremetal)
+	register(h, endpoint{ID: "update-baremetal", Method: http.MethodPatch, Path: "/v1/baremetals/{id}", Action: "baremetal.update", Summary: "Change a physical server",
+		Description: "Moves it to another rack or group, or marks it for maintenance."}, a.updateBaremetal)
+}
+
+func (a *API) listBaremetals(ctx context.Context, in *listBaremetalsInput) (*ListOutput[Baremetal], error) {
+	filters := []string{in.Region, in.Group, in.Rack, in.Role, in.State, in.Name}
+	page, err := afterOrNone(in.Paging, filters...)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.mayRead(ctx, "baremetal"); err != nil {
+		return nil, err
+	}
+	servers, err := a.store.Baremetals(ctx, store.BaremetalFilter{Region: in.Region, Group: in.Group, Rack: in.Rack, Role: in.Role, State: in.State, Name: in.Name, IDPage: page})
+	if err != nil {
+		return nil, err
+	}
+	return pageOf(in.Paging, servers, func(b store.Baremetal) string { return b.ID.String() }, baremetal, filters...), nil
+}
+
+func (a *API) getBaremetal(ctx context.Context, in *ByID) (*Resource[Baremetal], error) {
+	if err := a.mayRead(ctx, "baremetal"); err != nil {
+		return nil, err
+	}
+	b, err := a.store.Baremetal(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	// Its room changes without the version: without an ETag on reads nobody keeps an old answer.
+	return &Resource[Baremetal]{Body: baremetal(b)}, nil
+}
+
+func (a *API) updateBaremetal(ctx context.Context, in *updateBaremetalInput) (*Resource[Baremetal], error) {
+	answer, err := platformWrite(ctx, a, restructure(change(ctx, "baremetal.update")), func(tx *gorm.DB) (store.Answer[Baremetal], error) {
+		var none store.Answer[Baremetal]
+		b, err := store.BaremetalByID(tx, in.ID)
+		if err != nil {
+			return none, err
+		}
+		if err := in.holds(b.Version); err != nil {
+			return none, err
+		}
+		group, err := in.apply(tx, &b)
+		if err != nil {
+			return none, err
+		}
+		if err := store.UpdateBaremetal(tx, b, group); err != nil {
+			return none, err
+		}
+		view, err := store.BaremetalByID(tx, in.ID)
+		return store.Changed(baremetal(view), subject("baremetal", b.ID, b.Name)), err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return one(answer.Body, answer.Body.Version), nil
+}
+
+// apply puts the change into the server, and returns the group that it shall belong to.
+func (in *updateBaremetalInput) apply(tx *gorm.DB, b *store.Baremetal) (group *models.ID, err error) {
+	var wrong []models.FieldError
+	group = b.GroupID
+	set(&b.Maintenance, in.Body.Maintenance)
+	if ref := in.Body.Rack; ref != nil {
+		b.RackID = nil
+		if *ref != "" {
+			r, err := store.RackRef(tx, b.Region, *ref)
+			if err != nil && !store.NotFound(err) {
+				return nil, err
+			} else if err != nil {
+				wrong = append(wrong, models.FieldError{Field: "body.rack", Message: "there is no such rack in region " + b.Region})
+			}
+			b.RackID = &r.ID
+		}
+	}
+	if ref := in.Body.Group; ref != nil {
+		group = nil
+		if *ref != "" {
+			g, err := store.GroupRef(tx, b.Region, *ref)
+			if err != nil && !store.NotFound(err) {
+				return nil, err
+			} else if err != nil {
+				wrong = append(wrong, models.FieldError{Field: "body.group", Message: "there is no such group in region " + b.Region})
+			}
+			group = &g.ID
+		}
+	}
+	return group, faulty(wrong)
+}
+
+func baremetal(b store.Baremetal) Baremetal {
+	out := Baremetal{
+		ID: b.ID, Region: b.Region, Name: b.Name, Role: b.Role, State: b.State, RackID: b.RackID, Rack: text(b.Rack), GroupID: b.GroupID, Group: text(b.Group),
+		Capacity: Size(b.Size), Connected: b.Connected, Maintenance: b.Maintenance, ProviderMaintenance: b.ProviderMaintenance,
+		HardwareUUID: b.HardwareUUID, ProviderRef: b.ProviderRef, Cluster: b.Cluster, Model: b.Model, SeenAt: utc(b.SeenAt), Stamps: stamps(b.Stamps),
+	}
+	if b.Placeable != nil {
+		out.Hypervisor = &HypervisorRoom{Placeable: *b.Placeable, VMs: b.VMs, Total: Size(b.Total), Allocated: Size(b.Total.Sub(b.Free)), Free: Size(b.Free)}
+	}
+	return out
+}
+
+// text is a name that may be absent.
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// utc is a time that may be absent, as the API writes times.
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}
