@@ -33,7 +33,7 @@ type reserveAddressInput struct {
 	DryRun
 	Body struct {
 		Subnet      string `json:"subnet" minLength:"1" maxLength:"255" doc:"Subnet, by name or id." example:"lan"`
-		Region      string `json:"region,omitempty" maxLength:"63" doc:"Region of the subnet, where it is given by name." example:"tw"`
+		Region      string `json:"region,omitempty" maxLength:"63" doc:"Region of the subnet; needed where several have one of this name." example:"tw"`
 		Tenant      string `json:"tenant" minLength:"1" maxLength:"255" doc:"Tenant that it is for, by full name or id." example:"acme/dev"`
 		Address     string `json:"address,omitempty" maxLength:"45" doc:"The address; a free one if absent." example:"10.1.0.7"`
 		Description string `json:"description,omitempty" maxLength:"1000" doc:"What it is for." example:"the load balancer"`
@@ -103,8 +103,8 @@ func (in *reserveAddressInput) resolve(tx store.Tx, tenant store.Tenant) (store.
 	switch {
 	case err != nil && !models.IsCode(err, models.CodeNotFound):
 		return sub, address, err
-	case !open || in.Body.Region != "" && sub.Region != in.Body.Region:
-		p.say("body.subnet", "there is no such subnet for this tenant; a name needs its region beside it")
+	case !open:
+		p.say("body.subnet", "there is no such subnet for this tenant; a name that several regions have needs the region beside it")
 		p.address("body.address", in.Body.Address)
 	default:
 		address.SubnetID = sub.ID

@@ -34,12 +34,13 @@ type createRegionInput struct {
 	}
 }
 
-type regionInput struct {
+// ByRegion is the input of what is about one region. Embed it.
+type ByRegion struct {
 	Name string `path:"name" maxLength:"63" doc:"Name of the region." example:"tw"`
 }
 
 type updateRegionInput struct {
-	regionInput
+	ByRegion
 	Precondition
 	Body struct {
 		Title        *string   `json:"title,omitempty" maxLength:"200" doc:"Name for people." example:"Taiwan"`
@@ -100,7 +101,7 @@ func (a *API) listRegions(ctx context.Context, in *struct{ Paging }) (*ListOutpu
 		func(r store.Region) Region { return region(r, workers[r.Name]) }), nil
 }
 
-func (a *API) getRegion(ctx context.Context, in *regionInput) (*Resource[Region], error) {
+func (a *API) getRegion(ctx context.Context, in *ByRegion) (*Resource[Region], error) {
 	if err := a.mayRead(ctx, "region"); err != nil {
 		return nil, err
 	}
@@ -149,7 +150,7 @@ func region(r store.Region, workers string) Region {
 }
 
 type importRegionInput struct {
-	regionInput
+	ByRegion
 	Idempotent
 	Preference
 }

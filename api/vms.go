@@ -169,7 +169,10 @@ type deleteVMInput struct {
 }
 
 type resizeVMInput struct {
-	changeVMInput
+	ByID
+	Precondition
+	Idempotent
+	Preference
 	Body struct {
 		Flavor       string `json:"flavor,omitempty" minLength:"1" maxLength:"255" doc:"Flavor, by name or id; instead of a size." example:"large"`
 		VCPU         int64  `json:"vcpu,omitempty" minimum:"1" maximum:"1024" doc:"Virtual processors; as they are if absent." example:"8"`
@@ -185,7 +188,7 @@ func (in *resizeVMInput) Resolve(huma.Context) []error {
 	parts := b.VCPU != 0 || b.MemoryMiB != 0 || b.StorageGiB != 0
 	switch {
 	case b.Flavor == "" && !parts:
-		return []error{&huma.ErrorDetail{Location: "body", Message: "must have a flavor, or at least one of vcpu, memory_mib and storage_gib"}}
+		return []error{&huma.ErrorDetail{Location: "body.flavor", Message: "is needed where no new vcpu, memory_mib or storage_gib is given"}}
 	case b.Flavor != "" && parts:
 		return []error{&huma.ErrorDetail{Location: "body.flavor", Message: "must be absent where a size is given"}}
 	}

@@ -70,15 +70,15 @@ func LockSubnet(tx *gorm.DB, id models.ID) (Subnet, error) {
 	return SubnetByID(tx, id)
 }
 
-// SubnetRef finds the subnet that an id, or a name in a region, means.
+// SubnetRef finds the subnet that an id, or a name, means. A name that several regions have needs the region.
 func SubnetRef(tx *gorm.DB, region, ref string) (Subnet, error) {
 	column, value := byName(ref)
-	w := new(where).and("s."+column+" = ?", value)
-	if column == "name" {
-		w.and("s.region = ?", region)
+	w := new(where).and("s."+column+" = ?", value).given("s.region = ?", region)
+	got, err := rows[Subnet](tx, fmt.Sprintf(subnetView, w.String()), w.args...)
+	if err != nil || len(got) == 1 {
+		return append(got, Subnet{})[0], err
 	}
-	sub, err := row[Subnet](tx, fmt.Sprintf(subnetView, w.String()), w.args...)
-	return found(sub, err, "subnet", ref)
+	return Subnet{}, noSuch("subnet", ref)
 }
 
 // Overlapping returns a subnet of the same region and network that shares addresses with a CIDR, or nil. The region's
