@@ -46,14 +46,7 @@ func bodySchema(a *API, op *huma.Operation) *huma.Schema {
 	if op.RequestBody == nil {
 		return nil
 	}
-	return resolve(a, op.RequestBody.Content["application/json"].Schema)
-}
-
-func resolve(a *API, s *huma.Schema) *huma.Schema {
-	if s.Ref != "" {
-		return a.OpenAPI().Components.Schemas.SchemaFromRef(s.Ref)
-	}
-	return s
+	return a.schema(op.RequestBody.Content["application/json"].Schema)
 }
 
 // written counts the rows of every table, so that a test can tell that nothing was written.
@@ -136,7 +129,7 @@ func (e *edge) badBodies(op *huma.Operation, where string) {
 	wrong, wanted := M{}, []string{}
 	schema := bodySchema(e.api, op)
 	for name, property := range schema.Properties {
-		property = resolve(e.api, property)
+		property = e.api.schema(property)
 		if property.Type == "" {
 			continue // anything goes
 		}

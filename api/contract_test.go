@@ -80,6 +80,10 @@ func TestPlainRoutesAreNotInTheContract(t *testing.T) {
 		e.call("", "GET", path, nil).is(200)
 		require.NotContains(t, e.api.OpenAPI().Paths, path)
 	}
+	page := string(e.call("", "GET", "/docs", nil).Body)
+	for _, op := range endpoints(e.api) {
+		require.Contains(t, page, `id="`+op.OperationID+`"`)
+	}
 	served, err := Contract()
 	require.NoError(t, err)
 	require.True(t, string(served) == string(e.call("", "GET", "/openapi.yaml", nil).Body), "what is served is not the contract")
