@@ -77,7 +77,8 @@ func (s *Store) VM(ctx context.Context, id models.ID) (VM, error) {
 
 // query reads rows on the pool's own path, without an ORM in between: for the lists that grow.
 func query[T any](ctx context.Context, s *Store, sql string, args ...any) ([]T, error) {
-	got, err := s.Pool.Query(ctx, dollars(sql), args...)
+	text := pgx.QueryResultFormats{pgx.TextFormatCode} // the models' own column types read text
+	got, err := s.Pool.Query(ctx, dollars(sql), append([]any{text}, args...)...)
 	if err != nil {
 		return nil, err
 	}
