@@ -80,7 +80,7 @@ func (g *gatewayProcess) serveHTTP(ctx context.Context, wake func()) error {
 	accepting, stopAccepting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAccepting() // after the last request
 	edge := api.New(api.Options{
-		Store: g.store, Authz: policies, Temporal: g.temporal, TemporalUI: g.config.TemporalUIURL, Logger: g.log, Metrics: g.metrics, Version: version(),
+		Store: g.store, Authz: policies, Temporal: g.temporal, TemporalUI: g.config.TemporalUIURL, Namespace: g.config.Temporal.Namespace, Logger: g.log, Metrics: g.metrics, Version: version(),
 		Accept: accept.New(accepting, accept.Options{Store: g.store, Authz: policies, Wake: wake}),
 	})
 	server := &http.Server{
