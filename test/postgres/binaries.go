@@ -41,6 +41,15 @@ func binaries(ctx context.Context, log io.Writer) (string, error) {
 	return "", errors.New("apt-get installed postgresql, but its binaries are not below /usr/lib/postgresql")
 }
 
+// Binary returns the path of one of PostgreSQL's programs, such as pgbench.
+func Binary(ctx context.Context, name string) (string, error) {
+	bin, err := binaries(ctx, nil)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(bin, name), nil
+}
+
 // newest returns the directory of the newest binaries. What is on the PATH comes last: it may be a wrapper.
 func newest(ctx context.Context) string {
 	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // the pattern is well-formed

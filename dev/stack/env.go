@@ -1,0 +1,74 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/yunshu/yunshu/test/postgres"
+)
+
+// writeEnv writes what any client needs, for a shell to source.
+func (s *stack) writeEnv() error {
+	var b strings.Builder
+	set := func(name, value string) {
+		fmt.Fprintf(&b, "export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
+	}
+	set("YUNSHU_URL", s.url)
+	set("YUNSHU_TOKEN", s.token)
+	set("YUNSHU_DATABASE_URL", s.dsn)
+	set("YUNSHU_PAYLOAD_KEYS", s.keys)
+	set("TEMPORAL_ADDRESS", s.temporal.Address)
+	set("TEMPORAL_NAMESPACE", "default")
+	set("TEMPORAL_UI_URL", s.temporal.UI)
+	for _, r := range regions {
+		v, prefix := s.vcenters[r.name], "YUNSHU_VCENTER_"+strings.ToUpper(r.name)
+		set(prefix+"_URL", v.url)
+		set(prefix+"_USERNAME", v.user)
+		set(prefix+"_PASSWORD_FILE", v.passwordFile)
+		set(prefix+"_CA", v.ca)
+	}
+	return os.WriteFile(filepath.Join(s.dir, "env"), []byte(b.String()), 0o600)
+}
+
+// welcome says where everything is, and what to try first.
+func (s *stack) welcome(took time.Duration) {
+	fmt.Fprintf(s.out, `
+Yunshu is up (%.1f s).
+
+  API           %s
+  API docs      %s/docs
+  Temporal UI   %s
+  logs          .dev/log/
+
+In another shell:
+
+  source .dev/env
+  bin/yunshu tenant create acme --quota vcpu=16 --quota memory_mib=65536
+  bin/yunshu vm create web-1 --tenant acme --region tw --group general --image ubuntu-24-04 --flavor small --subnet lan --wait
+  bin/yunshu vm list
+  bin/yunshu-vcsim ls --url "$YUNSHU_VCENTER_TW_URL" --username "$YUNSHU_VCENTER_TW_USERNAME" --password-file "$YUNSHU_VCENTER_TW_PASSWORD_FILE" --ca "$YUNSHU_VCENTER_TW_CA"
+
+Ctrl-C stops everything and keeps the data; make clean-dev forgets it.
+`, took.Seconds(), s.url, s.url, s.temporal.UI)
+}
+
+// ensureDatabase makes the gateway's database the first time.
+func ensureDatabase(ctx context.Context, server *postgres.Server) error {
+	conn, err := pgx.Connect(ctx, server.DSN("postgres"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	var exists bool
+	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = 'yunshu')`).Scan(&exists); err != nil || exists {
+		return err
+	}
+	_, err = conn.Exec(ctx, `CREATE DATABASE yunshu`)
+	return err
+}

@@ -1,0 +1,108 @@
+// Command bench measures what the platform promises and prints each figure next to its floor. It starts a PostgreSQL
+// of its own with durable settings; for the figures with workflows it uses the Temporal at
+// YUNSHU_TEST_TEMPORAL_ADDRESS.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/yunshu/yunshu/api/store"
+	"github.com/yunshu/yunshu/test/postgres"
+)
+
+// bench is what every measurement stands on.
+type bench struct {
+	server *postgres.Server
+	short  bool
+	serial int
+}
+
+func main() {
+	short := flag.Bool("short", false, "smaller numbers, to see that it works")
+	only := flag.String("only", "", "run only the measurements whose name contains this")
+	flag.Parse()
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // the figures are what is printed
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *short, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, short bool, only string) error {
+	dir, err := os.MkdirTemp("", "yunshu-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
+	server, err := postgres.Start(ctx, postgres.Options{Dir: dir + "/data", Durable: true})
+	if err != nil {
+		return err
+	}
+	defer server.Stop()
+	b := &bench{server: server, short: short}
+	for _, m := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"accept", b.accepts},
+		{"placement", b.placement},
+		{"addresses", b.addresses},
+		{"list", b.lists},
+		{"running", b.running},
+	} {
+		if !strings.Contains(m.name, only) {
+			continue
+		}
+		if err := m.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		fmt.Println()
+	}
+	return nil
+}
+
+// database makes a fresh one with the schema.
+func (b *bench) database(ctx context.Context) (*store.Store, string, error) {
+	b.serial++
+	name := fmt.Sprintf("bench_%d", b.serial)
+	if err := execute(ctx, b.server.DSN("postgres"), "CREATE DATABASE "+name); err != nil {
+		return nil, "", err
+	}
+	dsn := b.server.DSN(name)
+	if _, err := store.Migrate(ctx, dsn); err != nil {
+		return nil, "", err
+	}
+	s, err := store.Open(ctx, dsn)
+	return s, dsn, err
+}
+
+// pick returns the first in a short run and the second otherwise.
+func pick[T any](short bool, small, full T) T {
+	if short {
+		return small
+	}
+	return full
+}
+
+// verdict compares a ratio with its target.
+func verdict(ok bool) string {
+	if ok {
+		return "met"
+	}
+	return "MISSED"
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000) }

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/yunshu/yunshu/activities/contract"
+	activities "github.com/yunshu/yunshu/activities/gateway"
+	"github.com/yunshu/yunshu/activities/vm"
+	"github.com/yunshu/yunshu/activities/vm/memory"
+	"github.com/yunshu/yunshu/api"
+	"github.com/yunshu/yunshu/api/accept"
+	"github.com/yunshu/yunshu/api/authz"
+	"github.com/yunshu/yunshu/api/outbox"
+	"github.com/yunshu/yunshu/api/store"
+	"github.com/yunshu/yunshu/models"
+	"github.com/yunshu/yunshu/workers"
+	"github.com/yunshu/yunshu/workers/gateway"
+	"github.com/yunshu/yunshu/workflows"
+)
+
+const benchKeys = "bench=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+// running measures from the accepted create to the running machine, beside a workflow that does nothing in as many
+// activities on the same Temporal.
+func (b *bench) running(ctx context.Context) error {
+	fmt.Println("from create to running, with the in-memory provider, beside a workflow of as many activities that do nothing")
+	address := os.Getenv("YUNSHU_TEST_TEMPORAL_ADDRESS")
+	if address == "" {
+		fmt.Println("  left out: YUNSHU_TEST_TEMPORAL_ADDRESS names no Temporal (make bench starts one)")
+		return nil
+	}
+	t, err := b.temporal(ctx, address)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	for _, n := range []int{1, pick(b.short, 50, 500)} {
+		floor, err := b.nothing(ctx, t, n)
+		if err != nil {
+			return fmt.Errorf("floor: %w", err)
+		}
+		ours, err := b.provisions(ctx, t, n)
+		if err != nil {
+			return err
+		}
+		ratio := float64(ours) / float64(floor)
+		fmt.Printf("  %3d at once   ours %10s   floor %10s   ratio %.2f (at most 1.30: %s)\n", n, ms(ours), ms(floor), ratio, verdict(ratio <= 1.3))
+	}
+	return nil
+}
+
+// temporal connects to a namespace of the bench's own.
+func (b *bench) temporal(ctx context.Context, address string) (client.Client, error) {
+	namespace := fmt.Sprintf("bench-%d", time.Now().UnixNano())
+	ns, err := client.NewNamespaceClient(client.Options{HostPort: address, Logger: quiet{}})
+	if err != nil {
+		return nil, err
+	}
+	defer ns.Close()
+	if err := ns.Register(ctx, &workflowservice.RegisterNamespaceRequest{Namespace: namespace, WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour)}); err != nil {
+		return nil, err
+	}
+	t, err := workers.Dial(ctx, workers.Options{Address: address, Namespace: namespace, Keys: benchKeys, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, err
+	}
+	// A namespace is usable once the server's caches know it; there is nothing to wait on but trying.
+	for range 100 {
+		if err = gateway.Prepare(ctx, t, namespace); err == nil {
+			return t, nil
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	return nil, err
+}
+
+// nothing runs n workflows of as many activities as a provision has, one after another, and returns how long it took.
+func (b *bench) nothing(ctx context.Context, t client.Client, n int) (time.Duration, error) {
+	w := worker.New(t, "floor", worker.Options{MaxConcurrentActivityTaskPollers: 4, MaxConcurrentWorkflowTaskPollers: 4})
+	w.RegisterWorkflow(floorWorkflow)
+	w.RegisterActivity(floorActivity)
+	if err := w.Start(); err != nil {
+		return 0, err
+	}
+	defer w.Stop()
+	start := func(id string) (client.WorkflowRun, error) {
+		return t.ExecuteWorkflow(ctx, client.StartWorkflowOptions{TaskQueue: "floor", ID: id}, floorWorkflow)
+	}
+	warm, err := start(models.NewID().String())
+	if err == nil {
+		err = warm.Get(ctx, nil)
+	}
+	if err != nil {
+		return 0, err
+	}
+	begin := time.Now()
+	runs := make([]client.WorkflowRun, n)
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 16)
+	for i := range n {
+		slots <- struct{}{}
+		wg.Go(func() { runs[i], errs[i] = start(models.NewID().String()); <-slots })
+	}
+	wg.Wait()
+	for i, r := range runs {
+		if errs[i] == nil {
+			errs[i] = r.Get(ctx, nil)
+		}
+		if errs[i] != nil {
+			return 0, errs[i]
+		}
+	}
+	return time.Since(begin), nil
+}
+
+// floorWorkflow has as many activities as a provision: three steps, the report beside them, and the last report.
+func floorWorkflow(ctx workflow.Context) error {
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
+	for range 5 {
+		if err := workflow.ExecuteActivity(ctx, floorActivity).Get(ctx, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func floorActivity(context.Context) error { return nil }
+
+// provisions runs the whole gateway and a region's worker in this process, creates n machines through HTTP, and
+// returns how long it takes until the database says that all are running.
+func (b *bench) provisions(ctx context.Context, t client.Client, n int) (time.Duration, error) {
+	s, _, err := b.database(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer s.Close()
+	if _, err := world(ctx, s, 10, 48); err != nil {
+		return 0, err
+	}
+	url, stop, err := whole(ctx, s, t)
+	if err != nil {
+		return 0, err
+	}
+	defer stop()
+	create := func(name string) error {
+		return post(ctx, http.DefaultClient, url+"/v1/vms", name, fmt.Sprintf(`{"name":%q,"tenant":"root/t-1","region":"tw","group":"general","image":"ubuntu","flavor":"small","subnet":"lan"}`, name))
+	}
+	if err := create("warm"); err != nil {
+		return 0, err
+	}
+	if err := awaitRunning(ctx, s, 1); err != nil {
+		return 0, err
+	}
+	begin := time.Now()
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 16)
+	for i := range n {
+		slots <- struct{}{}
+		wg.Go(func() { errs[i] = create(fmt.Sprintf("vm-%d", i)); <-slots })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return 0, err
+		}
+	}
+	if err := awaitRunning(ctx, s, n+1); err != nil {
+		return 0, err
+	}
+	return time.Since(begin), nil
+}
+
+func awaitRunning(ctx context.Context, s *store.Store, n int) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	for {
+		var running, failed int
+		if err := s.Pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM vms WHERE state = 'running'), (SELECT count(*) FROM operations WHERE state IN ('failed', 'blocked', 'cancelled'))`).Scan(&running, &failed); err != nil {
+			return err
+		}
+		if failed > 0 {
+			return fmt.Errorf("%d operations failed", failed)
+		}
+		if running >= n {
+			return nil
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// whole is the gateway with all its parts, and a regional worker with the in-memory provider.
+func whole(ctx context.Context, s *store.Store, t client.Client) (string, func(), error) {
+	policies, err := authz.New()
+	if err != nil {
+		return "", nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	out := outbox.New(s, t, slog.New(slog.DiscardHandler))
+	go out.Run(ctx)
+	gate := gateway.New(t, activities.Activities{Store: s, Executions: t}, workflows.Set{})
+	if err := gate.Start(); err != nil {
+		cancel()
+		return "", nil, err
+	}
+	region := worker.New(t, contract.VMQueue("tw"), worker.Options{MaxConcurrentActivityTaskPollers: 4, DisableWorkflowWorker: true})
+	vm.Register(region, vm.Activities{Hypervisor: acceptAnyHost()})
+	if err := region.Start(); err != nil {
+		cancel()
+		return "", nil, err
+	}
+	edge := api.New(api.Options{Store: s, Authz: policies, Temporal: t, Logger: slog.New(slog.DiscardHandler), Version: "bench",
+		Accept: accept.New(ctx, accept.Options{Store: s, Authz: policies, Wake: out.Wake})})
+	url, stop, err := listen(edge.Handler())
+	return url, func() { stop(); cancel(); region.Stop(); gate.Stop() }, err
+}
+
+// acceptAnyHost is a provider with the hosts that world made.
+func acceptAnyHost() *memory.Provider {
+	p := memory.New(memory.Options{})
+	for i := range 48 {
+		ref := fmt.Sprintf("host-%d", i+1)
+		p.SetHost(ref, contract.Hypervisor{Ref: ref, UUID: ref, Name: fmt.Sprintf("h%d", i+1), Capacity: models.Size{VCPU: 1 << 20, MemoryMiB: 1 << 30, StorageGiB: 1 << 30}, Connected: true})
+	}
+	return p
+}
+
+// quiet is a Temporal logger that says nothing.
+type quiet struct{}
+
+func (quiet) Debug(string, ...any) {}
+func (quiet) Info(string, ...any)  {}
+func (quiet) Warn(string, ...any)  {}
+func (quiet) Error(string, ...any) {}
