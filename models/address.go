@@ -70,8 +70,13 @@ type Texts []string
 
 // Scan reads Postgres' text form of an array of texts.
 func (t *Texts) Scan(v any) error {
-	s, ok := v.(string)
-	if !ok {
+	var s string
+	switch v := v.(type) {
+	case string:
+		s = v
+	case []byte:
+		s = string(v)
+	default:
 		return fmt.Errorf("scan text[] from %T", v)
 	}
 	*t = Texts{}
