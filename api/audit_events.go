@@ -56,11 +56,11 @@ func (a *API) listAuditEvents(ctx context.Context, in *auditList) (*ListOutput[A
 		f.TenantID = &t.ID
 	}
 	filters := []string{"audit events", in.Actor, in.Action, in.Tenant, in.ResourceID, in.Outcome, in.Since.UTC().String(), in.Until.UTC().String()}
-	after, err := in.afterID(filters...)
+	page, err := afterOrNone(in.Paging, filters...)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := a.store.AuditEvents(ctx, store.ScopeOf(actor(ctx)), f, store.Page{After: after, Limit: in.Limit, Descending: true})
+	rows, err := a.store.AuditEvents(ctx, store.ScopeOf(actor(ctx)), f, page)
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,10 @@ func (a *API) authenticate(c *gin.Context) {
 		return
 	}
 	scope(c.Request.Context()).actor = bearer.Actor
+	c.Header("Cache-Control", "private, no-cache") // ask again each time, with If-None-Match
+	if c.Request.Method != http.MethodGet {
+		c.Header("Cache-Control", "no-store") // a new token is in an answer
+	}
 	c.Next()
 }
 

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/gin-gonic/gin"
 )
 
 //go:embed docs.html
@@ -21,14 +20,12 @@ var docsPage string
 var docsTemplate = template.Must(template.New("docs").Parse(docsPage))
 
 // docs shows the contract to people, on one page that needs nothing from elsewhere.
-func (a *API) docs(c *gin.Context) {
+func (a *API) docs() ([]byte, error) {
 	var page bytes.Buffer
 	if err := docsTemplate.Execute(&page, a.documentation()); err != nil {
-		refuse(c, fmt.Errorf("render the documentation: %w", err))
-		return
+		return nil, fmt.Errorf("render the documentation: %w", err)
 	}
-	c.Header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-	c.Data(http.StatusOK, "text/html; charset=utf-8", page.Bytes())
+	return page.Bytes(), nil
 }
 
 type documentation struct {

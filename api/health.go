@@ -3,12 +3,15 @@ package api
 import (
 	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.temporal.io/sdk/client"
+
+	"github.com/yunshu/yunshu/models"
 )
 
 // plainRoutes are those that are not part of the contract.
@@ -16,9 +19,10 @@ func (a *API) plainRoutes(registry *prometheus.Registry) {
 	a.engine.GET("/healthz", func(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"status": "ok", "version": a.version}) })
 	a.engine.GET("/readyz", a.ready)
 	a.engine.GET("/metrics", gin.WrapH(promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
-	a.engine.GET("/openapi.json", a.openapiJSON)
-	a.engine.GET("/openapi.yaml", a.openapiYAML)
-	a.engine.GET("/docs", a.docs)
+	a.engine.GET("/openapi.json", constant("application/openapi+json", func() ([]byte, error) { return a.OpenAPI().MarshalJSON() }))
+	a.engine.GET("/openapi.yaml", constant("application/openapi+yaml", func() ([]byte, error) { return a.OpenAPI().YAML() }))
+	a.engine.GET("/docs", constant("text/html; charset=utf-8", a.docs))
+	a.engine.GET("/errors/:code", explain)
 }
 
 // ready says whether requests can be served. Temporal being down does not hinder that: work is accepted all the same.
@@ -45,20 +49,27 @@ func (a *API) temporalHealth(ctx context.Context) string {
 	return "up"
 }
 
-func (a *API) openapiJSON(c *gin.Context) {
-	body, err := a.OpenAPI().MarshalJSON()
-	if err != nil {
-		refuse(c, err)
-		return
+// constant answers with what render makes, once: the contract does not change while the gateway runs.
+func constant(contentType string, render func() ([]byte, error)) gin.HandlerFunc {
+	once := sync.OnceValues(render)
+	return func(c *gin.Context) {
+		body, err := once()
+		if err != nil {
+			refuse(c, err)
+			return
+		}
+		c.Header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		c.Data(http.StatusOK, contentType, body)
 	}
-	c.Data(http.StatusOK, "application/openapi+json", body)
 }
 
-func (a *API) openapiYAML(c *gin.Context) {
-	body, err := a.OpenAPI().YAML()
-	if err != nil {
-		refuse(c, err)
+// explain says in plain text what a problem's type means, and what to do.
+func explain(c *gin.Context) {
+	code := models.Code(c.Param("code"))
+	info := code.Info()
+	if info.Code != code {
+		noRoute(c)
 		return
 	}
-	c.Data(http.StatusOK, "application/openapi+yaml", body)
+	c.String(http.StatusOK, "%s: %s\n\n%s\n\nWhat to do: %s\n", info.Code, info.Title, info.Meaning, info.Remedy)
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -181,6 +182,43 @@ func TestEveryWriteIsInTheAuditLog(t *testing.T) {
 	later := done[0].At.Add(time.Second).Format(time.RFC3339)
 	require.Empty(t, decode[List[AuditEvent]](e.call(e.admin, "GET", "/v1/audit-events?since="+later, nil).is(200)).Items)
 	require.Empty(t, decode[List[AuditEvent]](e.call(e.user("stranger"), "GET", "/v1/audit-events", nil).is(200)).Items)
+}
+
+func TestOldKeysAreForgotten(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	for _, key := range []string{"old", "new"} {
+		e.call(e.admin, "POST", "/v1/users", M{"name": key}, "Idempotency-Key", key).is(201)
+	}
+	_, err := e.store.Pool.Exec(t.Context(), "UPDATE idempotency_keys SET created_at = now() - interval '3 days' WHERE key = 'old'")
+	require.NoError(t, err)
+	require.NoError(t, e.store.ForgetKeys(t.Context(), 48*time.Hour))
+	var left string
+	require.NoError(t, e.store.Pool.QueryRow(t.Context(), "SELECT string_agg(key, ',') FROM idempotency_keys").Scan(&left))
+	require.Equal(t, "new", left)
+}
+
+func TestEveryProblemTypeIsExplained(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	for _, info := range models.Codes {
+		require.Contains(t, string(e.call("", "GET", "/errors/"+string(info.Code), nil).is(200).Body), info.Remedy)
+	}
+	e.call("", "GET", "/errors/nonsense", nil).problem(models.CodeNotFound)
+}
+
+func TestNoSecretIsLogged(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	var log strings.Builder
+	e.api.log = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	token := decode[NewToken](e.call(e.admin, "POST", "/v1/tokens", M{"name": "x"}).is(201))
+	e.call(token.Secret, "GET", "/v1/me", nil).is(200)
+	e.call("ys_hunter2", "GET", "/v1/me?token=hunter2", nil).is(401)
+	require.Contains(t, log.String(), `"actor":"root"`)
+	for _, secret := range []string{e.admin, token.Secret, "hunter2"} {
+		require.NotContains(t, log.String(), secret)
+	}
 }
 
 func TestPreferences(t *testing.T) {

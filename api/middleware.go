@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -15,8 +16,6 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"context"
 
 	"github.com/gin-gonic/gin"
 
@@ -70,7 +69,7 @@ func (a *API) logAccess(c *gin.Context) {
 	}
 	a.log.LogAttrs(c, level, "request", slog.String("request_id", r.id), slog.String("method", c.Request.Method),
 		slog.String("path", c.Request.URL.Path), slog.Int("status", c.Writer.Status()), slog.Int("bytes", max(0, c.Writer.Size())),
-		slog.Duration("duration", time.Since(start)), slog.String("actor", r.actor.Name))
+		slog.Float64("duration_ms", float64(time.Since(start).Microseconds())/1000), slog.String("actor", r.actor.Name))
 }
 
 // limitBody refuses bodies that are too large, announced or not.

@@ -55,27 +55,29 @@ type AuditFilter struct {
 	Until      time.Time
 }
 
-// AuditEvents lists events, the newest first if the page descends.
-func (s *Store) AuditEvents(ctx context.Context, see Scope, f AuditFilter, p Page) ([]AuditEvent, error) {
-	q := s.DB.WithContext(ctx).Table("audit_events e").Select("e.*, (SELECT t.full_name FROM tenants t WHERE t.id = e.tenant_id) AS tenant_name")
-	q = see.Of(q, "e.tenant_id")
-	for column, value := range map[string]string{"e.actor": f.Actor, "e.action": f.Action, "e.resource_id": f.ResourceID, "e.outcome": f.Outcome} {
-		if value != "" {
-			q = q.Where(column+" = ?", value)
-		}
-	}
-	if f.TenantID != nil {
-		q = q.Where("e.tenant_id IN (SELECT id FROM tenants WHERE path @> ?::uuid[])", IDs{*f.TenantID})
-	}
+const namedAuditEvents = `SELECT e.*, coalesce(t.full_name, '') AS tenant_name FROM (%s) e LEFT JOIN tenants t ON t.id = e.tenant_id ORDER BY e.id DESC`
+
+// AuditEvents lists events, the newest first.
+func (s *Store) AuditEvents(ctx context.Context, see Scope, f AuditFilter, p IDPage) ([]AuditEvent, error) {
+	var w where
+	w.given("t.actor = ?", f.Actor).given("t.action = ?", f.Action).given("t.resource_id = ?", f.ResourceID).given("t.outcome = ?", f.Outcome)
 	if !f.Since.IsZero() {
-		q = q.Where("e.at >= ?", f.Since)
+		w.and("t.at >= ?", f.Since)
 	}
 	if !f.Until.IsZero() {
-		q = q.Where("e.at < ?", f.Until)
+		w.and("t.at < ?", f.Until)
 	}
-	out := []AuditEvent{}
-	if err := p.Of(q, "e.id").Scan(&out).Error; err != nil {
+	o := owned{table: "audit_events", page: p, newest: true}
+	switch {
+	case f.TenantID != nil:
+		o.within = []models.ID{*f.TenantID}
+	case !see.All:
+		o.within = append([]models.ID{}, see.Tenants...)
+	}
+	page, args := o.sql(w)
+	events, err := query[AuditEvent](ctx, s, fmt.Sprintf(namedAuditEvents, page), args...)
+	if err != nil {
 		return nil, fmt.Errorf("list audit events: %w", err)
 	}
-	return out, nil
+	return events, nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -169,6 +170,21 @@ func remember[T any](db *gorm.DB, c Change, answer Answer[T]) error {
 		return fmt.Errorf("keep the answer: %w", err)
 	}
 	return nil
+}
+
+// ForgetKeys removes idempotency keys that are older than age, a few at a time, so that nobody waits for it.
+func (s *Store) ForgetKeys(ctx context.Context, age time.Duration) error {
+	const some = 1000
+	for {
+		done, err := s.Pool.Exec(ctx, `DELETE FROM idempotency_keys WHERE (actor_id, key) IN (
+			SELECT actor_id, key FROM idempotency_keys WHERE created_at < now() - $1::interval ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)`, age, some)
+		if err != nil {
+			return fmt.Errorf("forget idempotency keys: %w", err)
+		}
+		if done.RowsAffected() < some {
+			return nil
+		}
+	}
 }
 
 // Created is the answer of a create.

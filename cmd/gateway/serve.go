@@ -63,6 +63,7 @@ func serve(ctx context.Context, c config.Gateway, p parts) error {
 	if p.worker {
 		all.Go(func() error { return g.runWorker(ctx) })
 	}
+	all.Go(func() error { g.forgetKeys(ctx); return nil })
 	if p.http {
 		all.Go(func() error { return g.serveHTTP(ctx, wake) })
 	}
@@ -107,6 +108,26 @@ func (g *gatewayProcess) serveHTTP(ctx context.Context, wake func()) error {
 	return nil
 }
 
+// How long the answers to idempotency keys are kept, and how often the older ones are forgotten.
+const (
+	keyLife  = 7 * 24 * time.Hour
+	keySweep = time.Hour
+)
+
+// forgetKeys keeps the table of idempotency keys from growing for ever. Several gateways may do it at once.
+func (g *gatewayProcess) forgetKeys(ctx context.Context) {
+	for {
+		if err := g.store.ForgetKeys(ctx, keyLife); err != nil && ctx.Err() == nil {
+			g.log.WarnContext(ctx, "old idempotency keys not forgotten", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(keySweep):
+		}
+	}
+}
+
 // awaitPostgres waits until the database answers, and says so meanwhile: it may start later than the gateway.
 func awaitPostgres(ctx context.Context, dsn string) error {
 	pause := 500 * time.Millisecond
@@ -118,7 +139,7 @@ func awaitPostgres(ctx context.Context, dsn string) error {
 		if !store.Unavailable(err) {
 			return fmt.Errorf("connect to Postgres: %w", err)
 		}
-		slog.WarnContext(ctx, "waiting for Postgres", "retry_in", pause, "error", err)
+		slog.WarnContext(ctx, "waiting for Postgres", "retry_in", pause.String(), "error", err)
 		select {
 		case <-ctx.Done():
 			return errors.New("stopped while waiting for Postgres")

@@ -23,7 +23,7 @@ func (g *gatewayProcess) runWorker(ctx context.Context) error {
 		if time.Since(started) > time.Minute {
 			pause = shortest // it had worked for a while
 		}
-		g.log.WarnContext(ctx, "waiting for Temporal", "address", g.config.Temporal.Address, "retry_in", pause, "error", err)
+		g.log.WarnContext(ctx, "waiting for Temporal", "address", g.config.Temporal.Address, "retry_in", pause.String(), "error", err)
 		select {
 		case <-ctx.Done():
 			return nil
