@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"gorm.io/gorm"
@@ -84,11 +85,13 @@ type IDPage struct {
 // owned is a page of a table whose rows belong to tenants. Within a few tenants it walks the index of each and merges,
 // so that the cost does not grow with what other tenants have.
 type owned struct {
-	table  string
-	tenant *models.ID  // of this very tenant
-	within []models.ID // of these tenants and everything below them; nil: everything
-	page   IDPage
-	newest bool // the newest first
+	table   string
+	args    []any       // of the table, if it is a query
+	tenant  *models.ID  // of this very tenant
+	within  []models.ID // of these tenants and everything below them; nil: everything
+	byOwner bool        // look tenant by tenant even for everything: the index for the condition begins with the tenant
+	page    IDPage
+	newest  bool // the newest first
 }
 
 // sql returns the query of the page and its arguments.
@@ -103,15 +106,18 @@ func (o owned) sql(w where) (string, []any) {
 	if o.tenant != nil {
 		w.and("t.tenant_id = ?", *o.tenant)
 	}
-	if o.tenant != nil || o.within == nil {
+	if o.tenant != nil || o.within == nil && !o.byOwner {
 		sql := fmt.Sprintf("SELECT t.* FROM %s t WHERE %s ORDER BY t.id %s LIMIT ?", o.table, &w, order)
-		return sql, append(w.args, o.page.Limit)
+		return sql, slices.Concat(o.args, w.args, []any{o.page.Limit})
+	}
+	owners, args := "true", []any{}
+	if o.within != nil {
+		owners, args = "path && ?", []any{o.within}
 	}
 	w.and("t.tenant_id = o.id")
-	sql := fmt.Sprintf(`SELECT p.* FROM (SELECT id FROM tenants WHERE path && ?) o
-	CROSS JOIN LATERAL (SELECT t.* FROM %s t WHERE %s ORDER BY t.id %s LIMIT ?) p ORDER BY p.id %s LIMIT ?`, o.table, &w, order, order)
-	args := append([]any{o.within}, w.args...)
-	return sql, append(args, o.page.Limit, o.page.Limit)
+	sql := fmt.Sprintf(`SELECT p.* FROM (SELECT id FROM tenants WHERE %s) o
+	CROSS JOIN LATERAL (SELECT t.* FROM %s t WHERE %s ORDER BY t.id %s LIMIT ?) p ORDER BY p.id %s LIMIT ?`, owners, o.table, &w, order, order)
+	return sql, slices.Concat(args, o.args, w.args, []any{o.page.Limit, o.page.Limit})
 }
 
 // refused turns a violated constraint into the fault that it means; other errors pass.

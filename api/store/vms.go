@@ -35,7 +35,7 @@ type VMFilter struct {
 	IDPage
 }
 
-// named joins names to a page of VMs. The page is cut before, so that only its rows are looked up.
+// namedVMs joins names to a page of VMs. The page is cut before, so that only its rows are looked up.
 const namedVMs = `
 SELECT v.*, t.full_name AS tenant, t.path AS tenant_path, g.name AS "group", b.name AS baremetal, i.name AS image, f.name AS flavor, s.name AS subnet,
 	o.id AS operation_id, o.kind AS operation_kind
@@ -51,16 +51,23 @@ ORDER BY v.id`
 
 // VMs lists VMs in the order in which they were made.
 func (s *Store) VMs(ctx context.Context, f VMFilter) ([]VM, error) {
+	sql, args := f.sql()
+	return query[VM](ctx, s, sql, args...)
+}
+
+func (f VMFilter) sql() (string, []any) {
 	var w where
 	w.given("t.region = ?", f.Region).given("t.state = ?", f.State).given("t.name = ?", f.Name)
 	if f.Groups != nil {
 		w.and("t.group_id = ANY (?)", f.Groups)
 	}
+	o := owned{table: "vms", tenant: f.Tenant, within: f.Within, byOwner: f.Name != "", page: f.IDPage}
 	if f.Baremetals != nil {
-		w.and("t.baremetal_id = ANY (?)", f.Baremetals)
+		// A host carries few machines: finding them first beats walking all by id. OFFSET keeps it that way round.
+		o.table, o.args = "(SELECT * FROM vms WHERE baremetal_id = ANY (?) OFFSET 0)", []any{f.Baremetals}
 	}
-	page, args := owned{table: "vms", tenant: f.Tenant, within: f.Within, page: f.IDPage}.sql(w)
-	return query[VM](ctx, s, fmt.Sprintf(namedVMs, page), args...)
+	page, args := o.sql(w)
+	return fmt.Sprintf(namedVMs, page), args
 }
 
 // VM reads one VM.

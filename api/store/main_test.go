@@ -1,0 +1,9 @@
+package store
+
+import (
+	"testing"
+
+	"github.com/yunshu/yunshu/test/postgres"
+)
+
+func TestMain(m *testing.M) { postgres.Main(m) }
