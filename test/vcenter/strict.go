@@ -1,0 +1,124 @@
+package vcenter
+
+import (
+	"strings"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// judge sees every call before the simulator does, and refuses what a real vCenter would refuse and the simulator does
+// not: an instance UUID that is taken, sizes that no host has, a host in maintenance, growth that the machine's hot add
+// does not allow, a disk that shrinks.
+func (r *rules) judge(ctx *simulator.Context, m *simulator.Method) (mo.Reference, types.BaseMethodFault) {
+	if fault := r.wanted(m.Name); fault != nil {
+		return nil, fault
+	}
+	if strings.HasSuffix(m.Name, "_Task") && r.dirty != nil {
+		r.dirty()
+	}
+	switch req := m.Body.(type) {
+	case *types.CloneVM_Task:
+		return nil, judgeClone(ctx, req)
+	case *types.ReconfigVM_Task:
+		return nil, judgeReconfigure(ctx, req)
+	}
+	return nil, nil
+}
+
+func judgeClone(ctx *simulator.Context, req *types.CloneVM_Task) types.BaseMethodFault {
+	if spec := req.Spec.Config; spec != nil {
+		if fault := judgeSize(spec); fault != nil {
+			return fault
+		}
+		if spec.InstanceUuid != "" && uuidTaken(ctx, spec.InstanceUuid) {
+			return &types.InvalidArgument{InvalidProperty: "configSpec.instanceUuid"}
+		}
+	}
+	ref := req.Spec.Location.Host
+	if ref == nil {
+		return nil
+	}
+	host, ok := ctx.Map.Get(*ref).(*simulator.HostSystem)
+	if !ok {
+		return &types.ManagedObjectNotFound{Obj: *ref}
+	}
+	if host.Runtime.InMaintenanceMode || host.Runtime.ConnectionState != types.HostSystemConnectionStateConnected {
+		return &types.InvalidHostState{Host: ref}
+	}
+	return nil
+}
+
+func uuidTaken(ctx *simulator.Context, id string) bool {
+	for _, e := range ctx.Map.All("VirtualMachine") {
+		if vm, ok := e.(*simulator.VirtualMachine); ok && vm.Config != nil && vm.Config.InstanceUuid == id {
+			return true
+		}
+	}
+	return false
+}
+
+func judgeSize(spec *types.VirtualMachineConfigSpec) types.BaseMethodFault {
+	switch {
+	case spec.NumCPUs < 0 || spec.NumCPUs > HostThreads:
+		return &types.InvalidArgument{InvalidProperty: "configSpec.numCPUs"}
+	case spec.MemoryMB < 0 || spec.MemoryMB > HostMemoryMiB || spec.MemoryMB%4 != 0:
+		return &types.InvalidArgument{InvalidProperty: "configSpec.memoryMB"}
+	}
+	return nil
+}
+
+func judgeReconfigure(ctx *simulator.Context, req *types.ReconfigVM_Task) (fault types.BaseMethodFault) {
+	vm, ok := ctx.Map.Get(req.This).(*simulator.VirtualMachine)
+	if !ok {
+		return nil // the simulator says so itself
+	}
+	if fault := judgeSize(&req.Spec); fault != nil {
+		return fault
+	}
+	ctx.WithLock(vm, func() {
+		if vm.Runtime.PowerState == types.VirtualMachinePowerStatePoweredOn {
+			fault = judgeHot(vm, &req.Spec)
+		}
+		if fault == nil {
+			fault = judgeDisks(vm, req.Spec.DeviceChange)
+		}
+	})
+	return fault
+}
+
+// judgeHot checks a change of a running machine against what its hot add allows.
+func judgeHot(vm *simulator.VirtualMachine, spec *types.VirtualMachineConfigSpec) types.BaseMethodFault {
+	on := &types.InvalidPowerState{RequestedState: types.VirtualMachinePowerStatePoweredOff, ExistingState: types.VirtualMachinePowerStatePoweredOn}
+	allowed := func(flag *bool) bool { return flag != nil && *flag }
+	cpu, memory := vm.Config.Hardware.NumCPU, int64(vm.Config.Hardware.MemoryMB)
+	switch {
+	case spec.NumCPUs != 0 && spec.NumCPUs < cpu, spec.MemoryMB != 0 && spec.MemoryMB < memory:
+		return on
+	case spec.NumCPUs > cpu && !allowed(vm.Config.CpuHotAddEnabled):
+		return &types.CpuHotPlugNotSupported{}
+	case spec.MemoryMB > memory && !allowed(vm.Config.MemoryHotAddEnabled):
+		return &types.MemoryHotPlugNotSupported{}
+	case spec.CpuHotAddEnabled != nil && *spec.CpuHotAddEnabled != allowed(vm.Config.CpuHotAddEnabled):
+		return on
+	}
+	return nil
+}
+
+// judgeDisks refuses disks that shrink.
+func judgeDisks(vm *simulator.VirtualMachine, changes []types.BaseVirtualDeviceConfigSpec) types.BaseMethodFault {
+	for _, change := range changes {
+		spec := change.GetVirtualDeviceConfigSpec()
+		disk, ok := spec.Device.(*types.VirtualDisk)
+		if !ok || spec.Operation != types.VirtualDeviceConfigSpecOperationEdit {
+			continue
+		}
+		for _, d := range vm.Config.Hardware.Device {
+			if have, ok := d.(*types.VirtualDisk); ok && have.Key == disk.Key && disk.CapacityInKB < have.CapacityInKB {
+				return &types.InvalidDeviceSpec{DeviceIndex: 0}
+			}
+		}
+	}
+	return nil
+}
