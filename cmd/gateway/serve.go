@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,6 +31,9 @@ type parts struct{ http, outbox, worker bool }
 // grace is how long requests under way may take after the signal to stop.
 const grace = 20 * time.Second
 
+// memoryLimit is where the garbage collector begins to work harder, unless GOMEMLIMIT says otherwise.
+const memoryLimit = 128 << 20
+
 // gatewayProcess is what the parts share.
 type gatewayProcess struct {
 	config   config.Gateway
@@ -40,6 +45,9 @@ type gatewayProcess struct {
 
 // serve runs the parts until ctx ends or one of them fails.
 func serve(ctx context.Context, c config.Gateway, p parts) error {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
 	log := slog.Default()
 	s, err := openStore(ctx, c.DatabaseURL.Reveal())
 	if err != nil {

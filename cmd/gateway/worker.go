@@ -4,14 +4,21 @@ import (
 	"context"
 	"time"
 
+	"go.temporal.io/sdk/worker"
+
 	activities "github.com/yunshu/yunshu/activities/gateway"
 	"github.com/yunshu/yunshu/workers/gateway"
 	"github.com/yunshu/yunshu/workflows"
 )
 
+// cachedWorkflows bounds the workflows that are kept in memory between their steps. Each costs about 50 KB; one that is
+// not kept is replayed when it goes on. While a region is down, thousands may wait.
+const cachedWorkflows = 500
+
 // runWorker runs the gateway's own worker, and waits for Temporal as long as it takes: it may start later, or come
 // back after the worker gave up on it.
 func (g *gatewayProcess) runWorker(ctx context.Context) error {
+	worker.SetStickyWorkflowCacheSize(cachedWorkflows)
 	const shortest, longest = time.Second, 15 * time.Second
 	pause := shortest
 	for {
