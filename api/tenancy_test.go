@@ -1,6 +1,8 @@
 package api
 
 import (
+	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -188,4 +190,38 @@ func TestAnEmptyTenantGoesAndItsHistoryStays(t *testing.T) {
 	var owner models.ID
 	require.NoError(t, e.store.Pool.QueryRow(t.Context(), "SELECT tenant_id FROM operations").Scan(&owner))
 	require.Equal(t, acme.ID, owner)
+}
+
+// TestQuotasStayExactWhileTheyChange lets limits change while machines are created: what a quota counts must be the
+// sum of the ledger at the end, whoever came first.
+func TestQuotasStayExactWhileTheyChange(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	w := e.world()
+	machine := func(n int) M {
+		return M{"name": fmt.Sprintf("m-%d", n), "tenant": "acme/dev", "region": "tw", "group": "general", "image": "ubuntu-24-04", "subnet": "lan",
+			"vcpu": 1, "memory_mib": 4, "storage_gib": 1}
+	}
+	statuses := make([]int, 60)
+	var all sync.WaitGroup
+	for i := range statuses {
+		all.Go(func() {
+			if i%3 == 0 {
+				statuses[i] = e.call(e.admin, "PUT", path("tenants/%s/quotas/%s", w.ids["tenants"], []string{"everywhere", "tw.general"}[i%2]), M{"vcpu": 20 + i}).Status
+				return
+			}
+			statuses[i] = e.call(e.admin, "POST", "/v1/vms", machine(i)).Status
+		})
+	}
+	all.Wait()
+	for i, s := range statuses {
+		require.Contains(t, []int{200, 202, 409}, s, i)
+	}
+	u := decode[Usage](e.call(e.admin, "GET", path("tenants/%s/usage", w.ids["tenants"]), nil).is(200))
+	require.Len(t, u.Quotas, 2)
+	require.Positive(t, u.Used.VMs)
+	for _, q := range u.Quotas {
+		require.Equal(t, u.Used, q.Used)
+		require.LessOrEqual(t, q.Used.VCPU, *q.Limits.VCPU)
+	}
 }

@@ -32,7 +32,7 @@ type parts struct{ http, outbox, worker bool }
 const grace = 20 * time.Second
 
 // memoryLimit is where the garbage collector begins to work harder, unless GOMEMLIMIT says otherwise.
-const memoryLimit = 128 << 20
+const memoryLimit = 104 << 20
 
 // gatewayProcess is what the parts share.
 type gatewayProcess struct {
@@ -86,10 +86,15 @@ func (g *gatewayProcess) serveHTTP(ctx context.Context, wake func()) error {
 	if err != nil {
 		return err
 	}
+	codec, err := workers.NewCodec(g.config.PayloadKeys.Reveal())
+	if err != nil {
+		return err
+	}
+	_, failures := workers.Converters(codec)
 	accepting, stopAccepting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAccepting() // after the last request
 	edge := api.New(api.Options{
-		Store: g.store, Authz: policies, Temporal: g.temporal, TemporalUI: g.config.TemporalUIURL, Namespace: g.config.Temporal.Namespace, Logger: g.log, Metrics: g.metrics, Version: version(),
+		Store: g.store, Authz: policies, Temporal: g.temporal, TemporalUI: g.config.TemporalUIURL, Namespace: g.config.Temporal.Namespace, Failures: failures, Logger: g.log, Metrics: g.metrics, Version: version(),
 		Accept: accept.New(accepting, accept.Options{Store: g.store, Authz: policies, Wake: wake}),
 	})
 	server := &http.Server{
