@@ -12,7 +12,10 @@ import (
 	failure "go.temporal.io/api/failure/v1"
 	workflow "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
 
+	"github.com/yunshu/yunshu/activities/contract"
 	"github.com/yunshu/yunshu/api/store"
 	"github.com/yunshu/yunshu/models"
 )
@@ -49,6 +52,7 @@ const (
 // progressWatch asks Temporal how active operations get on, and remembers it for a second.
 type progressWatch struct {
 	temporal client.Client
+	failures converter.FailureConverter
 
 	mu    sync.Mutex
 	known map[models.ID]knownProgress
@@ -59,8 +63,11 @@ type knownProgress struct {
 	until time.Time
 }
 
-func newProgressWatch(c client.Client) *progressWatch {
-	return &progressWatch{temporal: c, known: map[models.ID]knownProgress{}}
+func newProgressWatch(c client.Client, failures converter.FailureConverter) *progressWatch {
+	if failures == nil {
+		failures = temporal.GetDefaultFailureConverter()
+	}
+	return &progressWatch{temporal: c, failures: failures, known: map[models.ID]knownProgress{}}
 }
 
 // of is what is known beyond the database. A Temporal that does not answer costs its patience, and the answer lacks
@@ -107,7 +114,7 @@ func (w *progressWatch) describe(ctx context.Context, o store.Operation) live {
 	}
 	var out live
 	for _, p := range d.GetPendingActivities() {
-		if l := progressOf(p, o.Region); l.waitingFor != "" || out.attempt == nil && l.attempt != nil {
+		if l := w.progressOf(p, o.Region); l.waitingFor != "" || out.attempt == nil && l.attempt != nil {
 			out = l
 		}
 	}
@@ -115,7 +122,7 @@ func (w *progressWatch) describe(ctx context.Context, o store.Operation) live {
 }
 
 // progressOf reads one pending activity: never taken up by anyone, or tried before.
-func progressOf(p *workflow.PendingActivityInfo, region string) live {
+func (w *progressWatch) progressOf(p *workflow.PendingActivityInfo, region string) live {
 	name := p.GetActivityType().GetName()
 	scheduled := p.GetState() == enums.PENDING_ACTIVITY_STATE_SCHEDULED
 	if scheduled && p.GetAttempt() <= 1 && p.GetLastStartedTime() == nil {
@@ -130,7 +137,7 @@ func progressOf(p *workflow.PendingActivityInfo, region string) live {
 	if p.GetAttempt() <= 1 {
 		return live{}
 	}
-	a := &Attempt{Activity: name, Number: p.GetAttempt(), Failure: messageOf(p.GetLastFailure())}
+	a := &Attempt{Activity: name, Number: p.GetAttempt(), Failure: w.messageOf(p.GetLastFailure())}
 	if scheduled && p.GetScheduledTime() != nil {
 		at := p.GetScheduledTime().AsTime().UTC()
 		a.NextAt = &at
@@ -138,15 +145,10 @@ func progressOf(p *workflow.PendingActivityInfo, region string) live {
 	return live{attempt: a}
 }
 
-// messageOf is how an attempt failed. A payload codec may have hidden the words.
-func messageOf(f *failure.Failure) string {
-	switch {
-	case f == nil:
+// messageOf is how an attempt failed, in the words that the operation's error would have.
+func (w *progressWatch) messageOf(f *failure.Failure) string {
+	if f == nil {
 		return ""
-	case f.GetTimeoutFailureInfo() != nil:
-		return "The worker stopped answering in the middle of the attempt."
-	case f.GetEncodedAttributes() != nil:
-		return "The Temporal Web UI shows the failure to those who may decode it."
 	}
-	return f.GetMessage()
+	return contract.FaultOf(w.failures.FailureToError(f)).Message
 }

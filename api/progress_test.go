@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"log/slog"
 	"testing"
@@ -9,23 +10,29 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
-	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/yunshu/yunshu/activities/contract"
 	"github.com/yunshu/yunshu/models"
 	"github.com/yunshu/yunshu/test/temporal"
+	"github.com/yunshu/yunshu/workers"
 )
+
+// keys encrypt what goes to Temporal, as in production.
+var keys = "test=" + base64.StdEncoding.EncodeToString(make([]byte, 32))
 
 // connect lets the edge ask a real Temporal, and returns a client of it.
 func (c *cloud) connect() client.Client {
 	c.t.Helper()
 	address, namespace := temporal.Namespace(c.t)
-	t, err := client.Dial(client.Options{HostPort: address, Namespace: namespace, Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+	codec, err := workers.NewCodec(keys)
 	require.NoError(c.t, err)
+	t, err := workers.Dial(c.t.Context(), workers.Options{Address: address, Namespace: namespace, Keys: keys, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(c.t, err)
+	_, failures := workers.Converters(codec)
 	c.t.Cleanup(t.Close)
-	c.api.progress, c.api.workers = newProgressWatch(t), newWorkerWatch(t)
+	c.api.progress, c.api.workers = newProgressWatch(t, failures), newWorkerWatch(t)
 	c.api.temporalUI, c.api.namespace = "http://ui", namespace
 	return t
 }
@@ -87,7 +94,7 @@ func TestASilentTemporalCostsItsPatienceOnce(t *testing.T) {
 	nobody, err := client.NewLazyClient(client.Options{HostPort: "127.0.0.1:1"}) // nobody listens on port 1
 	require.NoError(t, err)
 	t.Cleanup(nobody.Close)
-	c.api.progress, c.api.workers = newProgressWatch(nobody), newWorkerWatch(nobody)
+	c.api.progress, c.api.workers = newProgressWatch(nobody, nil), newWorkerWatch(nobody)
 	op := c.createVM(c.admin, "web")
 	c.exec("UPDATE operations SET dispatched_at = now() WHERE id = $1", op.ID)
 	start := time.Now()

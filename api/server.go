@@ -14,6 +14,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 
 	"github.com/yunshu/yunshu/api/accept"
 	"github.com/yunshu/yunshu/api/authz"
@@ -25,9 +26,10 @@ type Options struct {
 	Store      *store.Store
 	Accept     *accept.Accepter
 	Authz      *authz.Authorizer
-	Temporal   client.Client // asked for its health alone; may be nil
-	TemporalUI string        // address of the Temporal Web UI, for links; may be empty
-	Namespace  string        // of Temporal, for links; empty: default
+	Temporal   client.Client              // asked for its health alone; may be nil
+	TemporalUI string                     // address of the Temporal Web UI, for links; may be empty
+	Namespace  string                     // of Temporal, for links; empty: default
+	Failures   converter.FailureConverter // reads what Temporal keeps of failed attempts; nil: as they are
 	Logger     *slog.Logger
 	Metrics    *prometheus.Registry // nil: one of its own
 	Version    string               // of the program
@@ -68,7 +70,7 @@ func New(o Options) *API {
 		store: o.Store, accept: o.Accept, authz: o.Authz, temporal: o.Temporal, temporalUI: strings.TrimSuffix(o.TemporalUI, "/"),
 		version: o.Version, log: o.Logger, tokens: newTokenCache(o.Store), metrics: newMetrics(o.Metrics, o.Store), engine: newEngine(),
 	}
-	a.namespace, a.workers, a.progress, a.watcher = o.Namespace, newWorkerWatch(o.Temporal), newProgressWatch(o.Temporal), newWatcher(o.Store)
+	a.namespace, a.workers, a.progress, a.watcher = o.Namespace, newWorkerWatch(o.Temporal), newProgressWatch(o.Temporal, o.Failures), newWatcher(o.Store)
 	a.engine.Use(identify, a.recover, a.logAccess, a.metrics.measure, limitBody)
 	a.engine.NoRoute(noRoute)
 	a.engine.NoMethod(noMethod)
