@@ -1,0 +1,134 @@
+package vsphere_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/vmware/govmomi/find"
+	"github.com/vmware/govmomi/object"
+	"github.com/vmware/govmomi/property"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+
+	"github.com/yunshu/yunshu/activities/contract"
+	"github.com/yunshu/yunshu/activities/vm"
+	"github.com/yunshu/yunshu/activities/vm/vmtest"
+	"github.com/yunshu/yunshu/activities/vm/vsphere"
+	"github.com/yunshu/yunshu/models"
+	"github.com/yunshu/yunshu/test/vcenter"
+)
+
+// start runs a vCenter of the test's own and a provider that is logged in to it.
+func start(t *testing.T) (*vcenter.Server, *vsphere.Provider) {
+	t.Helper()
+	dir := t.TempDir()
+	s, err := vcenter.Start(t.Context(), vcenter.Options{Password: "secret", TLSDir: dir, Hosts: 4})
+	require.NoError(t, err)
+	t.Cleanup(s.Stop)
+	file := filepath.Join(dir, "password")
+	require.NoError(t, os.WriteFile(file, []byte("secret\n"), 0o600))
+	p, err := vsphere.New(vsphere.Options{Region: "tw", URL: s.URL.String(), Username: s.User.Username(), PasswordFile: file, CAFile: s.CAFile})
+	require.NoError(t, err)
+	return s, p
+}
+
+func TestVSphere(t *testing.T) {
+	t.Parallel()
+	vmtest.Exercise(t, func(t *testing.T) vmtest.Fixture {
+		s, p := start(t)
+		c, err := s.Client(t.Context())
+		require.NoError(t, err)
+		finder := find.NewFinder(c.Client)
+		return vmtest.Fixture{Provider: p, Template: vcenter.Templates[0], Network: vcenter.Networks[0], Hosts: 8,
+			Foreign: func(name string) {
+				template, err := finder.VirtualMachine(t.Context(), "/*/vm/templates/"+vcenter.Templates[0])
+				require.NoError(t, err)
+				root, err := finder.Folder(t.Context(), "/*/vm")
+				require.NoError(t, err)
+				folder, err := root.CreateFolder(t.Context(), "yunshu")
+				require.NoError(t, err)
+				pool, err := finder.ResourcePoolList(t.Context(), "*/Resources")
+				require.NoError(t, err)
+				ref := pool[0].Reference()
+				task, err := template.Clone(t.Context(), folder, name, types.VirtualMachineCloneSpec{Location: types.VirtualMachineRelocateSpec{Pool: &ref}})
+				require.NoError(t, err)
+				require.NoError(t, task.WaitEx(t.Context()))
+			},
+			HasName: func(name string) bool {
+				_, err := finder.VirtualMachine(t.Context(), "/*/vm/yunshu/"+name)
+				return err == nil
+			},
+			NoHotAdd: func(m vm.Machine) {
+				ref, err := object.NewSearchIndex(c.Client).FindByUuid(t.Context(), nil, m.ID.String(), true, types.NewBool(true))
+				require.NoError(t, err)
+				task, err := object.NewVirtualMachine(c.Client, ref.Reference()).Reconfigure(t.Context(), types.VirtualMachineConfigSpec{CpuHotAddEnabled: types.NewBool(false), MemoryHotAddEnabled: types.NewBool(false)})
+				require.NoError(t, err)
+				require.NoError(t, task.WaitEx(t.Context()))
+			}}
+	})
+}
+
+func spec(t *testing.T, p *vsphere.Provider) contract.VM {
+	t.Helper()
+	page, err := p.Hypervisors(t.Context(), contract.Page{Limit: 1})
+	require.NoError(t, err)
+	h := page.Hypervisors[0]
+	return contract.VM{ID: models.NewID(), Name: "web", Tenant: "acme", Size: models.Size{VCPU: 2, MemoryMiB: 2048, StorageGiB: 20}, Template: vcenter.Templates[0],
+		Host:    contract.Host{Name: h.Name, Ref: h.Ref},
+		Network: contract.Network{Name: vcenter.Networks[0], Address: "10.1.0.9/16", Hostname: "web"}}
+}
+
+func TestVCentersFaultsBecomeSentences(t *testing.T) {
+	t.Parallel()
+	s, p := start(t)
+	v := spec(t, p)
+	for _, c := range []struct {
+		fault types.BaseMethodFault
+		code  models.Code
+	}{
+		{&types.NoDiskSpace{Datastore: "store-1"}, models.CodeStorageFull},
+		{&types.TaskInProgress{}, models.CodeBusy},
+		{&types.NoPermission{PrivilegeId: "VirtualMachine.Provisioning.DeployTemplate"}, models.CodeLoginRefused},
+		{&types.InvalidArgument{InvalidProperty: "spec.location"}, models.CodeInvalidSpec},
+		{&types.HostNotConnected{}, models.CodeHostUnusable},
+		{&types.RuntimeFault{}, models.CodeTaskFailed},
+	} {
+		s.Fail("CloneVM_Task", 1, c.fault)
+		err := p.Clone(t.Context(), v, models.NewID(), vm.Task{})
+		f := models.AsFault(err)
+		require.NotNil(t, f, "%v", err)
+		require.Equal(t, c.code, f.Code, f.Message)
+		require.NotContains(t, f.Message, "secret")
+		require.Regexp(t, `^vCenter 127\.0\.0\.1:\d+ of region tw could not make vm web .*\.$`, f.Message)
+	}
+	require.NoError(t, p.Clone(t.Context(), v, models.NewID(), vm.Task{}))
+}
+
+func TestASessionThatIsGoneIsRenewed(t *testing.T) {
+	t.Parallel()
+	s, p := start(t)
+	v := spec(t, p) // logs in
+	c, err := s.Client(t.Context())
+	require.NoError(t, err)
+	var manager mo.SessionManager
+	require.NoError(t, property.DefaultCollector(c.Client).RetrieveOne(t.Context(), *c.ServiceContent.SessionManager, []string{"sessionList", "currentSession"}, &manager))
+	var others []string
+	for _, session := range manager.SessionList {
+		if session.Key != manager.CurrentSession.Key {
+			others = append(others, session.Key)
+		}
+	}
+	require.NotEmpty(t, others)
+	require.NoError(t, c.SessionManager.TerminateSession(t.Context(), others))
+	_, err = p.Status(t.Context(), vm.Machine{ID: v.ID, Name: v.Name})
+	require.NoError(t, err)
+}
+
+func TestAVCenterThatIsNotThereIsUnreachable(t *testing.T) {
+	t.Parallel()
+	p, err := vsphere.New(vsphere.Options{Region: "tw", URL: "https://127.0.0.1:1/sdk", Username: "u", PasswordFile: "/nonexistent"})
+	require.NoError(t, err)
+	require.True(t, models.IsCode(p.Check(t.Context()), models.CodeUnreachable))
+}
