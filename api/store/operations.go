@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -42,6 +43,9 @@ func (s *Store) Operations(ctx context.Context, f OperationFilter) ([]Operation,
 	w.given("t.kind = ?", f.Kind).given("t.region = ?", f.Region)
 	if f.States != nil {
 		w.and("t.state = ANY (?)", f.States)
+		if !slices.ContainsFunc(f.States, func(s string) bool { return models.OperationState(s).Ended() }) {
+			w.and("t.state IN " + active) // said once more, so that Postgres sees that the index of active ones will do
+		}
 	}
 	if f.ResourceID != nil {
 		w.and("t.resource_id = ?", *f.ResourceID)
