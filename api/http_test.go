@@ -231,6 +231,22 @@ func TestPreferences(t *testing.T) {
 	require.Equal(t, "wait=60", Preference{Prefer: "wait=900"}.applied())
 }
 
+func TestNobodyWaitsForAGatewayThatStops(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	e.world()
+	answered := make(chan answer, 1)
+	go func() { answered <- e.call(e.admin, "POST", "/v1/vms", bodies["create-vm"], "Prefer", "wait=60") }()
+	require.Eventually(t, func() bool { return e.count("vms") == 2 }, 10*time.Second, 10*time.Millisecond, "the machine is accepted a moment later")
+	e.api.Stop()
+	select {
+	case a := <-answered:
+		require.Equal(t, models.OperationAccepted, decode[Operation](a.is(202)).State)
+	case <-time.After(5 * time.Second):
+		t.Fatal("the request still waits")
+	}
+}
+
 func TestProblemsLookLikeThis(t *testing.T) {
 	t.Parallel()
 	e := newEdge(t)

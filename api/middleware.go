@@ -48,6 +48,9 @@ func (a *API) recover(c *gin.Context) {
 		if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 			panic(v) // net/http's own way to give up on a client
 		}
+		if c.Writer.Written() && c.Request.Context().Err() != nil {
+			return // the client left while it was answered
+		}
 		a.log.ErrorContext(c, "request panicked", "request_id", scope(c).id, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 		if c.Writer.Written() {
 			c.Abort()

@@ -164,6 +164,8 @@ func (a *API) getOperation(ctx context.Context, in *getOperationInput) (*Resourc
 	if err != nil {
 		return nil, err
 	}
+	patient, done := a.patient(ctx)
+	defer done()
 	until := time.Now().Add(in.wait())
 	for {
 		out, err := a.tell(ctx, o)
@@ -175,8 +177,8 @@ func (a *API) getOperation(ctx context.Context, in *getOperationInput) (*Resourc
 			return out, nil
 		}
 		// What an operation waits for is Temporal's to tell, and changes without a version: look again now and then.
-		a.watcher.changed(ctx, o.ID, o.Version, min(left, lookAgain))
-		if ctx.Err() != nil {
+		a.watcher.changed(patient, o.ID, o.Version, min(left, lookAgain))
+		if patient.Err() != nil {
 			return out, nil
 		}
 		if o, err = a.store.Operation(ctx, in.ID); err != nil {

@@ -40,28 +40,35 @@ func (p Preference) applied() string {
 	return ""
 }
 
-// await returns when the operation has ended or blocked, or when the client does not prefer to wait any longer. What
-// it then is must be read anew.
+// await returns when the operation has ended or blocked, when the client does not prefer to wait any longer, or when
+// the gateway stops. What the operation then is must be read anew.
 func (a *API) await(ctx context.Context, operation models.ID, p Preference) error {
-	ctx, cancel := context.WithTimeout(ctx, p.wait())
-	defer cancel()
-	pause := 50 * time.Millisecond
+	ctx, done := a.patient(ctx)
+	defer done()
+	until := time.Now().Add(p.wait())
 	for {
 		var state models.OperationState
-		err := a.store.Pool.QueryRow(ctx, "SELECT state FROM operations WHERE id = $1", operation).Scan(&state)
+		var version int64
+		err := a.store.Pool.QueryRow(ctx, "SELECT state, version FROM operations WHERE id = $1", operation).Scan(&state, &version)
+		left := time.Until(until)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
 			return fmt.Errorf("wait for operation %s: %w", operation, err)
-		case state.Ended() || state == models.OperationBlocked:
+		case state.Ended() || state == models.OperationBlocked || left <= 0:
 			return nil
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(pause):
-			pause = min(pause*2, 500*time.Millisecond)
-		}
+		a.watcher.changed(ctx, operation, version, left)
 	}
 }
+
+// patient is a context for waiting: it ends with the request's, and as soon as the gateway begins to stop.
+func (a *API) patient(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(a.stopping, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// Stop answers all requests that wait for an operation with what there is. It does not end any other.
+func (a *API) Stop() { a.stop() }

@@ -50,6 +50,8 @@ type API struct {
 	log        *slog.Logger
 	tokens     *tokenCache
 	metrics    *metrics
+	stopping   context.Context // of the gateway, not of a request: ends when it begins to stop
+	stop       context.CancelFunc
 	engine     *gin.Engine
 	huma       huma.API
 }
@@ -70,6 +72,7 @@ func New(o Options) *API {
 		store: o.Store, accept: o.Accept, authz: o.Authz, temporal: o.Temporal, temporalUI: strings.TrimSuffix(o.TemporalUI, "/"),
 		version: o.Version, log: o.Logger, tokens: newTokenCache(o.Store), metrics: newMetrics(o.Metrics, o.Store), engine: newEngine(),
 	}
+	a.stopping, a.stop = context.WithCancel(context.Background())
 	a.namespace, a.workers, a.progress, a.watcher = o.Namespace, newWorkerWatch(o.Temporal), newProgressWatch(o.Temporal, o.Failures), newWatcher(o.Store)
 	a.engine.Use(identify, a.recover, a.logAccess, a.metrics.measure, limitBody)
 	a.engine.NoRoute(noRoute)

@@ -101,6 +101,7 @@ func (g *gatewayProcess) serveHTTP(ctx context.Context, wake func()) error {
 		Handler: edge.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
 	}
+	server.RegisterOnShutdown(edge.Stop)
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", g.config.Listen)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", g.config.Listen, err)
