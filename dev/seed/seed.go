@@ -29,6 +29,14 @@ func Run(ctx context.Context, base, token string, regions []string) (string, err
 			return "", err
 		}
 	}
+	hosts := 0
+	for i, r := range regions {
+		n, err := c.region(ctx, i, r)
+		if err != nil {
+			return "", fmt.Errorf("region %s: %w", r, err)
+		}
+		hosts += n
+	}
 	for name, template := range map[string]string{"ubuntu-24-04": "ubuntu-24.04", "debian-12": "debian-12"} {
 		templates := object{}
 		for _, r := range regions {
@@ -38,14 +46,6 @@ func Run(ctx context.Context, base, token string, regions []string) (string, err
 		if err := c.ensure(ctx, "/v1/images", object{"name": name, "os": os, "min_storage_gib": 10, "templates": templates}); err != nil {
 			return "", err
 		}
-	}
-	hosts := 0
-	for i, r := range regions {
-		n, err := c.region(ctx, i, r)
-		if err != nil {
-			return "", fmt.Errorf("region %s: %w", r, err)
-		}
-		hosts += n
 	}
 	return fmt.Sprintf("%d regions, %d hypervisors, images, flavors, subnets", len(regions), hosts), nil
 }
