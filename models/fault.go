@@ -69,7 +69,7 @@ type CodeInfo struct {
 
 // Codes is the whole vocabulary in the order in which docs/errors.md prints it.
 var Codes = []CodeInfo{
-	{CodeMalformed, 400, "The request cannot be read", false, "The body is not JSON, or a path or query value cannot be parsed.", "Send well-formed JSON; the detail says where reading stopped."},
+	{CodeMalformed, 400, "The request cannot be read", false, "The body is not JSON, or not UTF-8.", "Send well-formed JSON; errors says where reading stopped."},
 	{CodeInvalid, 422, "The request is not valid", false, "One or more fields are unknown, missing or out of range. Every one is listed under errors.", "Correct each listed field."},
 	{CodeBodyTooLarge, 413, "The request body is too large", false, "Bodies are limited to 1 MiB.", "Send less."},
 	{CodeUnsupportedMedia, 415, "The content type is not supported", false, "Only application/json is read.", "Set Content-Type: application/json."},
