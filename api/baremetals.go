@@ -97,8 +97,7 @@ func (a *API) getBaremetal(ctx context.Context, in *ByID) (*Resource[Baremetal],
 	if err != nil {
 		return nil, err
 	}
-	// Its room changes without the version: without an ETag on reads nobody keeps an old answer.
-	return &Resource[Baremetal]{Body: baremetal(b)}, nil
+	return seen(baremetal(b), b.Version)
 }
 
 func (a *API) updateBaremetal(ctx context.Context, in *updateBaremetalInput) (*Resource[Baremetal], error) {
@@ -124,7 +123,7 @@ func (a *API) updateBaremetal(ctx context.Context, in *updateBaremetalInput) (*R
 	if err != nil {
 		return nil, err
 	}
-	return one(answer.Body, answer.Body.Version), nil
+	return seen(answer.Body, answer.Body.Version)
 }
 
 // apply puts the change into the server, and returns the group that it shall belong to.

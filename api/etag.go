@@ -20,12 +20,13 @@ type Resource[T any] struct {
 
 // Precondition is the input of a change of something that exists. Embed it.
 type Precondition struct {
-	IfMatch string `header:"If-Match" pattern:"^(\\*|\"[0-9]{1,18}\")$" patternDescription:"a version as in ETag" doc:"Change the resource only if this is still its version." example:"\"3\""`
+	IfMatch string `header:"If-Match" pattern:"^(\\*|\"[0-9]{1,18}(-[0-9a-f]{8})?\")$" patternDescription:"a version as in ETag" doc:"Change the resource only if this is still its version." example:"\"3\""`
 }
 
 // version is the version that the client wants to change; nil is whichever there is.
 func (p Precondition) version() *int64 {
-	v, err := strconv.ParseInt(strings.Trim(p.IfMatch, `"`), 10, 64)
+	number, _, _ := strings.Cut(strings.Trim(p.IfMatch, `"`), "-") // what follows is about what was seen, not about the row
+	v, err := strconv.ParseInt(number, 10, 64)
 	if err != nil {
 		return nil // absent, or *: the pattern allows nothing else
 	}

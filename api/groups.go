@@ -121,8 +121,7 @@ func (a *API) getGroup(ctx context.Context, in *ByID) (*Resource[Group], error) 
 	if err != nil {
 		return nil, err
 	}
-	// The capacity changes without the version: without an ETag on reads nobody keeps an old answer.
-	return &Resource[Group]{Body: group(g)}, nil
+	return seen(group(g), g.Version)
 }
 
 func (a *API) updateGroup(ctx context.Context, in *updateGroupInput) (*Resource[Group], error) {
@@ -149,7 +148,7 @@ func (a *API) updateGroup(ctx context.Context, in *updateGroupInput) (*Resource[
 	if err != nil {
 		return nil, err
 	}
-	return one(answer.Body, answer.Body.Version), nil
+	return seen(answer.Body, answer.Body.Version)
 }
 
 func (a *API) deleteGroup(ctx context.Context, in *deleteInput) (*struct{}, error) {

@@ -263,3 +263,25 @@ func TestTheInventoryIsForItsPeople(t *testing.T) {
 	}
 	require.Equal(t, refused, c.count("audit_events WHERE outcome = 'refused'"))
 }
+
+func TestEveryReadHasAnETagThatChangesNeedAndReadsRespect(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	machine := c.running("web")
+	for _, p := range []string{
+		"/v1/regions/tw", path("racks/%s", c.rack.ID), path("groups/%s", c.group.ID), path("baremetals/%s", machine.BaremetalID), path("images/%s", c.image.ID),
+		path("flavors/%s", c.small.ID), path("subnets/%s", c.lan.ID), machine.Links.Self,
+	} {
+		tag := c.get(p).Header.Get("ETag")
+		require.Regexp(t, `^"[0-9]+(-[0-9a-f]{8})?"$`, tag, p)
+		c.call(c.admin, "GET", p, nil, "If-None-Match", tag).is(304)
+		require.Equal(t, tag, c.get(p).Header.Get("ETag"), p)
+	}
+	group := path("groups/%s", c.group.ID)
+	tag := c.get(group).Header.Get("ETag")
+	c.running("more") // takes room of the group, and leaves its row alone
+	require.NotEqual(t, tag, c.get(group).Header.Get("ETag"))
+	c.call(c.admin, "PATCH", group, M{"description": "x"}, "If-Match", tag).is(200)
+	c.call(c.admin, "PATCH", group, M{"description": "y"}, "If-Match", tag).problem(models.CodePreconditionFailed)
+	c.call(c.admin, "POST", machine.Links.Self+"/reboot", nil, "If-Match", c.get(machine.Links.Self).Header.Get("ETag")).is(202)
+}

@@ -169,7 +169,7 @@ func (a *API) getAddress(ctx context.Context, in *ByID) (*Resource[IPAddress], e
 	if err != nil {
 		return nil, err
 	}
-	return &Resource[IPAddress]{Body: ipAddress(i)}, nil
+	return seen(ipAddress(i), 1)
 }
 
 // address reads a taken address that the actor may do this to.

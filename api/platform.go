@@ -2,6 +2,9 @@ package api
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
 	"net/http"
 	"strings"
 	"time"
@@ -69,6 +72,18 @@ func trial(c store.Change, d DryRun) store.Change {
 // one answers with one resource.
 func one[T any](body T, version int64) *Resource[T] {
 	return &Resource[T]{ETag: etag(version), Body: body}
+}
+
+// seen answers with one resource of which more is shown than its row has: counts, names, room. Its ETag begins with the
+// version, for changes, and ends with a mark of all that is shown, so that nobody keeps an answer that is no longer so.
+func seen[T any](body T, version int64) (*Resource[T], error) {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return nil, fmt.Errorf("make the ETag: %w", err)
+	}
+	h := fnv.New32a()
+	h.Write(raw)
+	return &Resource[T]{ETag: fmt.Sprintf(`"%d-%08x"`, version, h.Sum32()), Body: body}, nil
 }
 
 // removed is the answer of a delete.

@@ -120,7 +120,7 @@ func (a *API) getRack(ctx context.Context, in *ByID) (*Resource[Rack], error) {
 	if err != nil {
 		return nil, err
 	}
-	return one(rack(r), r.Version), nil
+	return seen(rack(r), r.Version)
 }
 
 func (a *API) updateRack(ctx context.Context, in *updateRackInput) (*Resource[Rack], error) {
@@ -146,7 +146,7 @@ func (a *API) updateRack(ctx context.Context, in *updateRackInput) (*Resource[Ra
 	if err != nil {
 		return nil, err
 	}
-	return one(answer.Body, answer.Body.Version), nil
+	return seen(answer.Body, answer.Body.Version)
 }
 
 func (a *API) deleteRack(ctx context.Context, in *deleteInput) (*struct{}, error) {

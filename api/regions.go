@@ -110,8 +110,7 @@ func (a *API) getRegion(ctx context.Context, in *ByRegion) (*Resource[Region], e
 		return nil, err
 	}
 	workers := a.workers.ask(ctx, []string{in.Name})[in.Name]
-	// What the counts and the workers are is not part of the version: without an ETag nobody keeps an old answer.
-	return &Resource[Region]{Body: region(r, workers)}, nil
+	return seen(region(r, workers), r.Version)
 }
 
 func (a *API) updateRegion(ctx context.Context, in *updateRegionInput) (*Resource[Region], error) {
@@ -139,7 +138,7 @@ func (a *API) updateRegion(ctx context.Context, in *updateRegionInput) (*Resourc
 		return nil, err
 	}
 	answer.Body.Workers = a.workers.ask(ctx, []string{in.Name})[in.Name]
-	return one(answer.Body, answer.Body.Version), nil
+	return seen(answer.Body, answer.Body.Version)
 }
 
 func region(r store.Region, workers string) Region {

@@ -271,8 +271,7 @@ func (a *API) getSubnet(ctx context.Context, in *ByID) (*Resource[Subnet], error
 	if len(got) == 0 {
 		return nil, models.Faultf(models.CodeNotFound, "There is no such subnet that you can see.")
 	}
-	// What is free changes without the version: without an ETag on reads nobody keeps an old answer.
-	return &Resource[Subnet]{Body: subnet(got[0])}, nil
+	return seen(subnet(got[0]), got[0].Version)
 }
 
 func (a *API) updateSubnet(ctx context.Context, in *updateSubnetInput) (*Resource[Subnet], error) {
@@ -308,7 +307,7 @@ func (a *API) updateSubnet(ctx context.Context, in *updateSubnetInput) (*Resourc
 	if err != nil {
 		return nil, err
 	}
-	return one(answer.Body, answer.Body.Version), nil
+	return seen(answer.Body, answer.Body.Version)
 }
 
 func (a *API) deleteSubnet(ctx context.Context, in *deleteInput) (*struct{}, error) {

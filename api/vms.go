@@ -283,7 +283,7 @@ func (a *API) getVM(ctx context.Context, in *ByID) (*Resource[VM], error) {
 	if err := a.check(ctx, actor(ctx), "vm.read", authz.Resource{Kind: "vm", Path: v.TenantPath}); err != nil {
 		return nil, err
 	}
-	return one(vm(v), v.Version), nil
+	return seen(vm(v), v.Version)
 }
 
 func (a *API) deleteVM(ctx context.Context, in *deleteVMInput) (*AcceptedOutput, error) {
