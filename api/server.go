@@ -110,6 +110,7 @@ func (a *API) routes(h huma.API) {
 	a.registerVMs(h)
 	a.registerOperations(h)
 	a.registerLeakChecks(h)
+	describeAccepted(h)
 }
 
 func newEngine() *gin.Engine {
