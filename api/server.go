@@ -160,6 +160,8 @@ func register[I, O any](h huma.API, e endpoint, handler func(context.Context, *I
 		Tags: []string{resource}, Errors: errs, Security: []map[string][]string{{"bearer": {}}},
 		Metadata:     map[string]any{actionKey: e.Action},
 		MaxBodyBytes: -1, // limitBody was there first
+		// readBody too has read the body by now. A deadline on it would stay on the connection, and end requests that wait.
+		BodyReadTimeout: -1,
 	}, handler)
 }
 

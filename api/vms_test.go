@@ -1,9 +1,12 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -318,4 +321,23 @@ func TestLeakChecksAndImportsAreAccepted(t *testing.T) {
 	c.call(operator, "POST", "/v1/regions/mars/import", nil).problem(models.CodeNotFound)
 	p := c.call(operator, "POST", "/v1/leak-checks", M{"regions": []string{"mars"}}).problem(models.CodeInvalid)
 	require.Equal(t, []string{"body.regions"}, wrongFields(p))
+}
+
+// TestAWaitOutlivesTheReadingOfItsBody needs a real connection: deadlines are the connection's.
+func TestAWaitOutlivesTheReadingOfItsBody(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	server := httptest.NewServer(c.api.Handler())
+	t.Cleanup(server.Close)
+	body, err := json.Marshal(c.vm("web"))
+	require.NoError(t, err)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/v1/vms", bytes.NewReader(body))
+	require.NoError(t, err)
+	req.Header = http.Header{"Authorization": {"Bearer " + c.admin}, "Content-Type": {"application/json"}, "Prefer": {"wait=6"}}
+	start := time.Now()
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusAccepted, resp.StatusCode)
+	require.GreaterOrEqual(t, time.Since(start), 6*time.Second)
 }
