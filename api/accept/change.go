@@ -2,6 +2,7 @@ package accept
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -111,11 +112,11 @@ func (c *change) queueLook(b *pgx.Batch) {
 
 // ifAny calls found unless the query had no row, which is no error here.
 func ifAny(err error, found func()) error {
-	switch err {
-	case nil:
-		found()
-	case pgx.ErrNoRows:
+	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
+	}
+	if err == nil {
+		found()
 	}
 	return err
 }

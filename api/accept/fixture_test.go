@@ -32,13 +32,12 @@ type world struct {
 }
 
 type shape struct {
-	hosts        int
-	vcpu         int64 // of each host
-	racks        int
-	cidr         string
-	first, last  string
-	quota        int64 // vcpu of tenant acme; 0: none
-	hostStateSQL string
+	hosts       int
+	vcpu        int64 // of each host
+	racks       int
+	cidr        string
+	first, last string
+	quota       int64 // vcpu of tenant acme; 0: none
 }
 
 func newWorld(t *testing.T, s shape) *world {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -31,7 +32,7 @@ func (s *Store) Bearer(ctx context.Context, hash []byte) (*Bearer, error) {
 	var b Bearer
 	var bindings []byte
 	err := s.Pool.QueryRow(ctx, bearerOf, hash).Scan(&b.Actor.TokenID, &b.ExpiresAt, &b.Actor.ID, &b.Actor.Name, &bindings)
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {

@@ -64,7 +64,7 @@ func migrator(dsn string) (*goose.Provider, *sql.DB, error) {
 	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithSessionLocker(locker))
 	if err != nil {
-		db.Close()
+		_ = db.Close() // the first error is the one that matters
 		return nil, nil, fmt.Errorf("prepare the migrations: %w", err)
 	}
 	return provider, db, nil

@@ -25,7 +25,7 @@ func (g *gatewayProcess) runWorker(ctx context.Context) error {
 		started := time.Now()
 		err := g.workOnce(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // asked to stop; what that broke off is no failure
 		}
 		if time.Since(started) > time.Minute {
 			pause = shortest // it had worked for a while

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,7 +63,7 @@ var shared = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	keep = in
+	keep.Store(&in)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return "", err
@@ -80,7 +81,7 @@ var shared = sync.OnceValues(func() (string, error) {
 })
 
 // keep holds the server's standard input open.
-var keep io.Closer
+var keep atomic.Pointer[io.WriteCloser]
 
 // silent is a Temporal logger that says nothing.
 type silent struct{}
