@@ -78,7 +78,16 @@ func (c client) region(ctx context.Context, number int, name string) (int, error
 			return 0, err
 		}
 	}
+	subnets, err := list[struct {
+		Name string `json:"name"`
+	}](ctx, c, "/v1/subnets", url.Values{"region": {name}})
+	if err != nil {
+		return 0, err
+	}
 	for i, s := range []string{"lan", "dmz"} {
+		if i < len(subnets) {
+			continue // made before
+		}
 		net := fmt.Sprintf("10.%d", 10*(number+1)+i)
 		if err := c.ensure(ctx, "/v1/subnets", object{"region": name, "name": s, "cidr": net + ".0.0/16", "vlan": 100 * (i + 1), "gateway": net + ".0.1",
 			"dns": []string{net + ".0.2"}, "network": fmt.Sprintf("vlan-%d", 100*(i+1)), "range_start": net + ".0.10", "range_end": net + ".255.250"}); err != nil {
