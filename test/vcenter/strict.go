@@ -1,6 +1,7 @@
 package vcenter
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/vmware/govmomi/simulator"
@@ -36,6 +37,7 @@ func judgeClone(ctx *simulator.Context, req *types.CloneVM_Task) types.BaseMetho
 			return &types.InvalidArgument{InvalidProperty: "configSpec.instanceUuid"}
 		}
 	}
+	ownDisk(ctx, req)
 	ref := req.Spec.Location.Host
 	if ref == nil {
 		return nil
@@ -48,6 +50,27 @@ func judgeClone(ctx *simulator.Context, req *types.CloneVM_Task) types.BaseMetho
 		return &types.InvalidHostState{Host: ref}
 	}
 	return nil
+}
+
+// ownDisk makes the change of a clone's disk be about the clone's own file. A change names the file of the source, as it
+// must; a real vCenter knows better, but the simulator would let both share it, and delete it with the first clone.
+func ownDisk(ctx *simulator.Context, req *types.CloneVM_Task) {
+	if req.Spec.Config == nil || req.Spec.Location.Datastore == nil {
+		return
+	}
+	store, ok := ctx.Map.Get(*req.Spec.Location.Datastore).(*simulator.Datastore)
+	if !ok {
+		return
+	}
+	for _, change := range req.Spec.Config.DeviceChange {
+		disk, ok := change.GetVirtualDeviceConfigSpec().Device.(*types.VirtualDisk)
+		if !ok {
+			continue
+		}
+		if backing, ok := disk.Backing.(*types.VirtualDiskFlatVer2BackingInfo); ok {
+			backing.FileName = fmt.Sprintf("[%s] %s/%s.vmdk", store.Name, req.Name, req.Name)
+		}
+	}
 }
 
 func uuidTaken(ctx *simulator.Context, id string) bool {

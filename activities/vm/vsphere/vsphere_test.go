@@ -132,3 +132,18 @@ func TestAVCenterThatIsNotThereIsUnreachable(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, models.IsCode(p.Check(t.Context()), models.CodeUnreachable))
 }
+
+// TestATemplateSurvivesItsMachines makes machines after others were destroyed: their disks are their own.
+func TestATemplateSurvivesItsMachines(t *testing.T) {
+	t.Parallel()
+	_, p := start(t)
+	for range 4 {
+		v := spec(t, p)
+		m := vm.Machine{ID: v.ID, Name: v.Name}
+		require.NoError(t, p.Clone(t.Context(), v, models.NewID(), vm.Task{}))
+		got, err := p.Status(t.Context(), m)
+		require.NoError(t, err)
+		require.Equal(t, v.Size, got.Size)
+		require.NoError(t, p.Destroy(t.Context(), m, vm.Task{}))
+	}
+}
