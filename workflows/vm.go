@@ -173,7 +173,7 @@ func factsOf(s contract.VMStatus) *contract.VMFacts {
 	if s.On {
 		f.State = models.VMRunning
 	}
-	if s.Size != (models.Size{}) {
+	if s.Size.VCPU > 0 && s.Size.MemoryMiB > 0 && s.Size.StorageGiB > 0 { // the database takes no other, and would be told for ever
 		size := s.Size
 		f.Size = &size
 	}
