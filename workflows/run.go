@@ -103,7 +103,7 @@ func (r *run) outcome(err error) error {
 	case models.OperationCancelled:
 		return temporal.NewCanceledError()
 	}
-	return temporal.NewApplicationErrorWithOptions(r.fault.Message, string(r.fault.Code), temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{r.fault}, Cause: err})
+	return temporal.NewApplicationErrorWithOptions(r.fault.Message, string(r.fault.Code), temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{*r.fault}, Cause: err})
 }
 
 func (t Timing) orDefaults() Timing {

@@ -21,7 +21,7 @@ func Error(err error) error {
 	}
 	return temporal.NewApplicationErrorWithOptions(f.Message, string(f.Code), temporal.ApplicationErrorOptions{
 		NonRetryable: !f.Code.Info().Retryable,
-		Details:      []any{f},
+		Details:      []any{*f},
 		Cause:        errors.Unwrap(f),
 	})
 }

@@ -1,0 +1,68 @@
+package workflows_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/vmware/govmomi/vim25/types"
+	"go.temporal.io/sdk/testsuite"
+
+	"github.com/yunshu/yunshu/activities/contract"
+	"github.com/yunshu/yunshu/activities/gateway"
+	"github.com/yunshu/yunshu/activities/vm"
+	"github.com/yunshu/yunshu/activities/vm/vsphere"
+	"github.com/yunshu/yunshu/models"
+	"github.com/yunshu/yunshu/test/vcenter"
+	"github.com/yunshu/yunshu/workflows"
+)
+
+// TestEveryCallThatVCenterRefusesIsUndone is the unwind test on a real vCenter API: each call of a provision in turn is
+// refused for good, and nothing may be left in the vCenter.
+func TestEveryCallThatVCenterRefusesIsUndone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	server, err := vcenter.Start(t.Context(), vcenter.Options{Password: "secret", TLSDir: dir, Hosts: 2})
+	require.NoError(t, err)
+	t.Cleanup(server.Stop)
+	file := filepath.Join(dir, "password")
+	require.NoError(t, os.WriteFile(file, []byte("secret"), 0o600))
+	provider, err := vsphere.New(vsphere.Options{Region: "tw", URL: server.URL.String(), Username: server.User.Username(), PasswordFile: file, CAFile: server.CAFile})
+	require.NoError(t, err)
+	hosts, err := provider.Hypervisors(t.Context(), contract.Page{Limit: 1})
+	require.NoError(t, err)
+
+	for _, c := range []struct {
+		method, story string
+		fault         types.BaseMethodFault
+	}{
+		{"", "succeeded clone:succeeded power-on:succeeded wait-for-guest:succeeded vm:running", nil},
+		{"CloneVM_Task", "failed clone:undone vm:gone fault:storage_full@clone", &types.NoDiskSpace{}},
+		{"ReconfigVM_Task", "failed clone:undone vm:gone fault:invalid_spec@clone", &types.InvalidArgument{}},
+		{"PowerOnVM_Task", "failed clone:undone power-on:failed vm:gone fault:host_unusable@power-on", &types.InsufficientMemoryResourcesFault{}},
+		{"CreateFilter", "failed clone:undone vm:gone fault:task_failed@clone", &types.RuntimeFault{}},
+	} {
+		var suite testsuite.WorkflowTestSuite
+		s := &stage{T: t, env: suite.NewTestWorkflowEnvironment(), gate: &gatewayFake{}}
+		workflows.Set{}.Register(s.env)
+		vm.Register(s.env, vm.Activities{Hypervisor: provider})
+		gateway.Activities{Store: s.gate}.Register(s.env)
+		if c.method != "" {
+			server.Fail(c.method, 1, c.fault)
+		}
+		in := provision()
+		in.VM.Host = contract.Host{ID: models.NewID(), Name: hosts.Hypervisors[0].Name, Ref: hosts.Hypervisors[0].Ref}
+		s.env.ExecuteWorkflow("vm.provision", in)
+		server.Mend()
+		require.Equal(t, c.story, s.story(), c.method)
+		left, err := provider.Machines(t.Context(), contract.Page{})
+		require.NoError(t, err)
+		if c.method == "" {
+			require.Len(t, left.Machines, 1)
+			require.NoError(t, provider.Destroy(t.Context(), s.machine(in), vm.Task{}))
+			continue
+		}
+		require.Empty(t, left.Machines, "after %s failed", c.method)
+	}
+}
