@@ -24,6 +24,9 @@ func (r *rules) judge(ctx *simulator.Context, m *simulator.Method) (mo.Reference
 		return nil, judgeClone(ctx, req)
 	case *types.ReconfigVM_Task:
 		return nil, judgeReconfigure(ctx, req)
+	case *types.CancelTask:
+		// The simulator would call the task ended while it goes on; a task that cannot be cancelled is the truth.
+		return nil, &types.NotSupported{}
 	}
 	return nil, nil
 }

@@ -2,11 +2,13 @@ package vsphere
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"time"
 
 	"github.com/vmware/govmomi/object"
+	"github.com/vmware/govmomi/task"
 	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -58,7 +60,7 @@ func (p *Provider) clone(ctx context.Context, c *vim25.Client, m vm.Machine, wan
 }
 
 // begin starts the clone and waits for it.
-func (p *Provider) begin(ctx context.Context, c *vim25.Client, m vm.Machine, want contract.VM, operation models.ID, task vm.Task) (*machine, error) {
+func (p *Provider) begin(ctx context.Context, c *vim25.Client, m vm.Machine, want contract.VM, operation models.ID, progress vm.Task) (*machine, error) {
 	if other, err := p.findByLabel(ctx, c, m); err != nil {
 		return nil, err
 	} else if other != nil && other.mark != m.ID.String() {
@@ -86,10 +88,11 @@ func (p *Provider) begin(ctx context.Context, c *vim25.Client, m vm.Machine, wan
 	if err != nil {
 		return nil, err
 	}
-	task.Start(t.Reference().Value)
+	progress.Start(t.Reference().Value)
 	if _, err := wait(ctx, c, t.Reference()); err != nil {
-		if ctx.Err() != nil {
-			p.abandon(ctx, c, t)
+		var ended task.Error
+		if !errors.As(err, &ended) {
+			p.abandon(ctx, c, t) // we stopped waiting, not vCenter
 		}
 		return nil, err
 	}
