@@ -28,7 +28,7 @@ dev: go-version
 	@[ -x bin/yunshu-dev ] || echo "Building yunshu-dev: a Temporal server with its Web UI. The first time takes some ten minutes on two cores."
 	@cd dev && go build -o ../bin/yunshu-dev .
 
-test: dev $(TOOLS)/gotestsum ## all tests, on a PostgreSQL and a Temporal of their own
+test: build $(TOOLS)/gotestsum ## all tests, on a PostgreSQL and a Temporal of their own
 	@$(WITH_STACK) $(TOOLS)/gotestsum --format pkgname-and-test-fails -- -timeout 12m -p 2 ./...
 	@cd dev && go test ./...
 
