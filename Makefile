@@ -51,8 +51,9 @@ vuln: ## known vulnerabilities of what we build on (needs the network)
 openapi: ## write api/openapi.yaml from the code
 	@go run ./cmd/gateway openapi > api/openapi.yaml.new && mv api/openapi.yaml.new api/openapi.yaml
 
-generate: openapi $(TOOLS)/oapi-codegen ## everything that is generated: contract, client, docs/errors.md
-	@PATH="$(TOOLS):$$PATH" go generate ./...
+generate: openapi ## everything that is generated: contract, docs/errors.md, golden files
+	@go test -count 1 ./models ./activities/contract ./api ./api/authz -update >/dev/null || true
+	@git status --short -- api docs models activities
 
 clean-dev: ## forget the development stack's data
 	@if [ -f .dev/postgres.dir ]; then dir=$$(cat .dev/postgres.dir); case "$$dir" in "$(CURDIR)"/.dev/*|/var/tmp/yunshu-*) rm -rf "$$dir";; esac; fi
@@ -72,6 +73,3 @@ $(TOOLS)/golangci-lint:
 $(TOOLS)/workflowcheck:
 	@echo "Building workflowcheck: it proves that workflows are deterministic."
 	@GOBIN=$(TOOLS) go install go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
-$(TOOLS)/oapi-codegen:
-	@echo "Building oapi-codegen: it writes the Go client from the contract."
-	@GOBIN=$(TOOLS) go install github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2
