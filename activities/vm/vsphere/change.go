@@ -181,6 +181,9 @@ func (p *Provider) Destroy(ctx context.Context, m vm.Machine, task vm.Task) erro
 	if err != nil || have == nil {
 		return p.fault(doing, err)
 	}
+	if have.mark != m.ID.String() && have.instanceUUID == "" {
+		return p.faultf(models.CodeBusy, doing, "vCenter is still making it. The step is tried again.")
+	}
 	if have.mark != m.ID.String() {
 		return p.notOurs(have.name, m)
 	}

@@ -44,7 +44,8 @@ func (p *Provider) clone(ctx context.Context, c *vim25.Client, m vm.Machine, wan
 		return err
 	}
 	if have == nil && task.Resume != "" {
-		if _, err := wait(ctx, c, taskRef(task.Resume)); err != nil && !isFault[*types.ManagedObjectNotFound](err) {
+		// How the earlier task ended does not matter: what is there now decides, and a failed one is begun again.
+		if _, err := wait(ctx, c, taskRef(task.Resume)); err != nil && vimFault(err) == nil {
 			return err
 		}
 		if have, err = p.find(ctx, c, m); err != nil {
@@ -63,7 +64,7 @@ func (p *Provider) clone(ctx context.Context, c *vim25.Client, m vm.Machine, wan
 func (p *Provider) begin(ctx context.Context, c *vim25.Client, m vm.Machine, want contract.VM, operation models.ID, progress vm.Task) (*machine, error) {
 	if other, err := p.findByLabel(ctx, c, m); err != nil {
 		return nil, err
-	} else if other != nil && other.mark != m.ID.String() {
+	} else if other != nil && other.mark != m.ID.String() && other.instanceUUID != "" {
 		return nil, p.notOurs(other.name, m)
 	} else if other != nil {
 		return nil, p.faultf(models.CodeBusy, "make "+label(m), "an earlier attempt is still being made. The step is tried again.")

@@ -37,6 +37,9 @@ var classes = []class{
 	{isFault[*types.TooManyConcurrentNativeClones], models.CodeBusy, "it makes too many machines at the moment", "The step is tried again."},
 	{isFault[*types.RequestCanceled], models.CodeBusy, "someone cancelled the task in vCenter", "The step is tried again."},
 
+	{isFault[*types.DuplicateName], models.CodeBusy, "an earlier attempt is making the same machine", "The step is tried again."},
+
+	{isFault[*types.InvalidHostState], models.CodeHostUnusable, "the host is in maintenance or not connected", "Bring the host back, or put it in maintenance here as well."},
 	{isFault[*types.HostCommunication], models.CodeHostUnusable, "it cannot talk to the host", "Bring the host back, or put it in maintenance here as well."},
 	{isFault[*types.HostNotConnected], models.CodeHostUnusable, "the host is not connected", "Bring the host back, or put it in maintenance here as well."},
 	{isFault[*types.HostNotReachable], models.CodeHostUnusable, "the host cannot be reached", "Bring the host back, or put it in maintenance here as well."},

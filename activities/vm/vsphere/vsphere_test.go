@@ -147,3 +147,24 @@ func TestATemplateSurvivesItsMachines(t *testing.T) {
 		require.NoError(t, p.Destroy(t.Context(), m, vm.Task{}))
 	}
 }
+
+// A worker that died left a task behind that failed since: its ref comes back with every attempt, and must not end them.
+func TestACloneWhoseEarlierTaskFailedIsBegunAgain(t *testing.T) {
+	t.Parallel()
+	s, p := start(t)
+	v := spec(t, p)
+	c, err := s.Client(t.Context())
+	require.NoError(t, err)
+	template, err := find.NewFinder(c.Client).VirtualMachine(t.Context(), "/*/vm/templates/"+vcenter.Templates[0])
+	require.NoError(t, err)
+	failed, err := template.PowerOn(t.Context()) // a template cannot be powered on
+	require.NoError(t, err)
+	require.Error(t, failed.WaitEx(t.Context()))
+	require.NoError(t, p.Clone(t.Context(), v, models.NewID(), vm.Task{Resume: failed.Reference().Value}))
+	other := v
+	other.ID = models.NewID()
+	require.NoError(t, p.Clone(t.Context(), other, models.NewID(), vm.Task{Resume: "task-that-is-gone"}))
+	got, err := p.Status(t.Context(), vm.Machine{ID: other.ID, Name: other.Name})
+	require.NoError(t, err)
+	require.True(t, got.Found)
+}
