@@ -1,0 +1,96 @@
+package workflows_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	historypb "go.temporal.io/api/history/v1"
+
+	"github.com/yunshu/yunshu/activities/contract"
+	"github.com/yunshu/yunshu/activities/gateway"
+	"github.com/yunshu/yunshu/activities/vm"
+	"github.com/yunshu/yunshu/activities/vm/memory"
+	"github.com/yunshu/yunshu/models"
+	"github.com/yunshu/yunshu/test/temporal"
+	"github.com/yunshu/yunshu/workflows"
+)
+
+var record = flag.Bool("record", false, "record the histories anew from a real Temporal")
+
+// TestRecordedHistoriesReplay runs today's workflows over what earlier ones did: an operation that is under way when the
+// gateway is replaced must go on as it began.
+func TestRecordedHistoriesReplay(t *testing.T) {
+	t.Parallel()
+	if *record {
+		recordAll(t)
+	}
+	files, err := filepath.Glob("testdata/*.json")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	replayer := worker.NewWorkflowReplayer()
+	workflows.Set{}.Register(replayer)
+	for _, file := range files {
+		require.NoError(t, replayer.ReplayWorkflowHistoryFromJSONFile(nil, file), file)
+	}
+}
+
+// recordAll runs each story on a real Temporal and keeps its history.
+func recordAll(t *testing.T) {
+	address, namespace := temporal.Namespace(t)
+	c, err := client.Dial(client.Options{HostPort: address, Namespace: namespace, Identity: "recorder"})
+	require.NoError(t, err)
+	defer c.Close()
+	world := memory.New(memory.Options{})
+	gate := worker.New(c, contract.Gateway, worker.Options{})
+	workflows.Set{}.Register(gate)
+	gateway.Activities{Store: &gatewayFake{}}.Register(gate)
+	require.NoError(t, gate.Start())
+	defer gate.Stop()
+	region := worker.New(c, contract.VMQueue("tw"), worker.Options{DisableWorkflowWorker: true})
+	vm.Register(region, vm.Activities{Hypervisor: world})
+	require.NoError(t, region.Start())
+	defer region.Stop()
+
+	keep := func(name, kind string, input any, during func(id string)) {
+		id := models.NewID().String()
+		run, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: contract.Gateway}, kind, input)
+		require.NoError(t, err)
+		if during != nil {
+			during(id)
+		}
+		_ = run.Get(t.Context(), nil) // some stories end badly, as they should
+		history := &historypb.History{}
+		for events := c.GetWorkflowHistory(t.Context(), id, "", false, 1); events.HasNext(); {
+			e, err := events.Next()
+			require.NoError(t, err)
+			history.Events = append(history.Events, e)
+		}
+		raw, err := protojson.Marshal(history)
+		require.NoError(t, err)
+		require.NoError(t, os.MkdirAll("testdata", 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join("testdata", name+".json"), raw, 0o600))
+	}
+	in := provision()
+	keep("provision", "vm.provision", in, nil)
+	keep("resize", "vm.resize", contract.VMResizeInput{Operation: on(in, "vm.resize"), From: in.VM.Size, To: models.Size{VCPU: 4, MemoryMiB: 4096, StorageGiB: 30}, State: models.VMRunning}, nil)
+	keep("reboot", "vm.power", contract.VMPowerInput{Operation: on(in, "vm.power"), Action: contract.Reboot, From: models.VMRunning}, nil)
+	keep("delete", "vm.delete", contract.VMDeleteInput{Operation: on(in, "vm.delete")}, nil)
+	world.Fail(memory.AwaitGuest, final)
+	keep("provision-undone", "vm.provision", provision(), nil)
+	world.Fail(memory.SetPower, many(mending)[:5]...)
+	keep("provision-cancelled", "vm.provision", provision(), func(id string) {
+		time.Sleep(2 * time.Second) // into the retries of the second step; recording is done by hand
+		require.NoError(t, c.CancelWorkflow(t.Context(), id, ""))
+	})
+	world.Mend()
+	op := operation("region.import")
+	keep("import", "region.import", contract.RegionImportInput{Operation: op}, nil)
+}
