@@ -5,6 +5,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -18,6 +19,8 @@ import (
 type Store struct {
 	Pool *pgxpool.Pool
 	DB   *gorm.DB
+
+	closed atomic.Bool
 }
 
 // Open connects lazily: it returns without an error while Postgres is down.
@@ -54,4 +57,7 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 }
 
 // Close closes every connection.
-func (s *Store) Close() { s.Pool.Close() }
+func (s *Store) Close() {
+	s.closed.Store(true)
+	s.Pool.Close()
+}
