@@ -2,11 +2,13 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // appendOnly are the tables whose rows the gateway may write and read, and never change.
@@ -29,17 +31,21 @@ func SetUp(ctx context.Context, owner string, o Setup) (separate bool, err error
 		return false, fmt.Errorf("connect as the owner of the tables: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	role, password, err := login(o.Runtime)
+	if err != nil {
+		return false, err
+	}
+	if separate = role != "" && role != conn.Config().User; separate {
+		if err := ensureRole(ctx, conn, role, password); err != nil {
+			return false, err
+		}
+	}
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "UPDATE audit_settings SET retain_months = nullif($1::int, 0)", o.RetainMonths); err != nil {
 			return fmt.Errorf("set how long audit events are kept: %w", err)
 		}
-		role, password, err := login(o.Runtime)
-		if err != nil || role == "" || role == conn.Config().User {
-			return err
-		}
-		separate = true
-		if err := ensureRole(ctx, tx, role, password); err != nil {
-			return err
+		if !separate {
+			return nil
 		}
 		return grant(ctx, tx, role)
 	})
@@ -57,13 +63,11 @@ func login(dsn string) (role, password string, err error) {
 	return u.User.Username(), password, nil
 }
 
-// ensureRole makes the gateway's role where there is none, and gives it the password of its URL. Two may try at once.
-func ensureRole(ctx context.Context, tx pgx.Tx, role, password string) error {
-	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(7083310010)"); err != nil {
-		return fmt.Errorf("wait for others who make roles: %w", err)
-	}
+// ensureRole makes the gateway's role where there is none, and gives it the password of its URL. Roles belong to the
+// whole server, so that somebody in another database may be faster.
+func ensureRole(ctx context.Context, conn *pgx.Conn, role, password string) error {
 	var exists bool
-	if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role).Scan(&exists); err != nil {
+	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role).Scan(&exists); err != nil {
 		return fmt.Errorf("look for the role %s: %w", role, err)
 	}
 	if exists {
@@ -73,7 +77,8 @@ func ensureRole(ctx context.Context, tx pgx.Tx, role, password string) error {
 	if password != "" {
 		sql += " PASSWORD '" + strings.ReplaceAll(password, "'", "''") + "'"
 	}
-	if _, err := tx.Exec(ctx, sql); err != nil {
+	var pg *pgconn.PgError
+	if _, err := conn.Exec(ctx, sql); err != nil && !(errors.As(err, &pg) && (pg.Code == "42710" || pg.Code == uniqueKey)) {
 		return fmt.Errorf("make the gateway's role %s; make it by hand if the owner of the tables may not: %w", role, err)
 	}
 	return nil

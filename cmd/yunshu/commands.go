@@ -39,6 +39,9 @@ func (a *app) nounCommand(n noun) *cobra.Command {
 			return a.send(cmd, n, client.Call{Method: http.MethodDelete, Path: n.path + "/" + id}, n.wait)
 		}))
 	}
+	if n.history {
+		c.AddCommand(a.actionCommand(n, action{name: "history", short: "Everything that it has been, the newest first", method: http.MethodGet, path: "history"}))
+	}
 	for _, act := range n.actions {
 		c.AddCommand(a.actionCommand(n, act))
 	}
@@ -65,9 +68,11 @@ func (a *app) listCommand(n noun) *cobra.Command {
 }
 
 func (a *app) getCommand(n noun) *cobra.Command {
-	return a.onOne(n, "get", "Show one", nil, func(cmd *cobra.Command, id string, _ map[string]any) error {
-		return a.send(cmd, n, client.Call{Method: http.MethodGet, Path: n.path + "/" + id}, false)
+	c := a.onOne(n, "get", "Show one", nil, func(cmd *cobra.Command, id string, _ map[string]any) error {
+		return a.send(cmd, n, client.Call{Method: http.MethodGet, Path: n.path + "/" + id, Query: query(cmd, n.past)}, false)
 	})
+	a.addFlags(c, n.past)
+	return c
 }
 
 // createCommand makes one. What names it is the only argument.

@@ -31,7 +31,9 @@ type noun struct {
 	create, update    []field
 	noList, noGet     bool
 	delete            bool
-	wait              bool // create and delete are operations
+	history           bool    // what it was is listed
+	past              []field // parameters of get that show it as it was
+	wait              bool    // create and delete are operations
 	actions           []action
 }
 
@@ -55,7 +57,7 @@ var (
 )
 
 var nouns = []noun{
-	{name: "tenant", path: "/v1/tenants", short: "Owners of resources, in a tree", key: "full_name", columns: []string{"full_name", "description", "created_at", "id"}, delete: true,
+	{name: "tenant", path: "/v1/tenants", history: true, short: "Owners of resources, in a tree", key: "full_name", columns: []string{"full_name", "description", "created_at", "id"}, delete: true,
 		filters: []field{{"parent", "parent", text, "only right below this tenant", "tenant"}, {"subtree", "subtree", text, "only this tenant and all below it", "tenant"}},
 		create: []field{{"parent", "parent", text, "tenant above it", "tenant"}, {"description", "description", text, "what it is for", ""},
 			{"quota", "quota", amounts, "limit everywhere, such as vcpu=16; repeat for more", ""}},
@@ -66,45 +68,46 @@ var nouns = []noun{
 			{name: "set-quota", short: "Set the tenant's quota everywhere, or in the group given by --group", method: "PUT", path: "quotas/{group}",
 				fields: []field{{"limit", "limits", amounts, "limit, such as vcpu=16, or vcpu=none; repeat for more", ""}}},
 		}},
-	{name: "user", path: "/v1/users", short: "People, and programs that act like them", columns: []string{"name", "email", "created_at", "id"}, delete: true,
+	{name: "user", path: "/v1/users", history: true, short: "People, and programs that act like them", columns: []string{"name", "email", "created_at", "id"}, delete: true,
 		create: []field{{"email", "email", text, "address", ""}}, update: []field{{"email", "email", text, "address", ""}}},
 	{name: "token", path: "/v1/tokens", short: "Bearer tokens", columns: []string{"name", "user", "prefix", "expires_at", "last_used_at", "revoked_at", "id"}, delete: true,
 		filters: []field{{"user", "user", text, "only of this user", ""}},
 		create:  []field{{"user", "user", text, "whose token; default: yours", ""}, {"expires-at", "expires_at", text, "when it ends, such as 2027-01-31T00:00:00Z", ""}}},
-	{name: "role-binding", path: "/v1/role-bindings", short: "Who has which role where", columns: []string{"user", "role", "tenant", "created_at", "id"}, delete: true,
+	{name: "role-binding", path: "/v1/role-bindings", history: true, short: "Who has which role where", columns: []string{"user", "role", "tenant", "created_at", "id"}, delete: true,
 		filters: []field{{"user", "user", text, "only of this user", ""}, byTenant},
 		create:  []field{{"role", "role", text, "admin, operator, member or viewer", ""}, {"tenant", "tenant", text, "on this tenant; default: on the platform", "tenant"}}},
-	{name: "region", path: "/v1/regions", short: "Places where machines are", columns: []string{"name", "title", "state", "workers", "hypervisors", "connected", "placeable"},
+	{name: "region", path: "/v1/regions", history: true, short: "Places where machines are", columns: []string{"name", "title", "state", "workers", "hypervisors", "connected", "placeable"},
 		create:  []field{{"title", "title", text, "for people", ""}, {"capability", "capabilities", texts, "vm, bm, k8s, storage or network; repeat for more", ""}},
 		update:  []field{{"title", "title", text, "for people", ""}, {"state", "state", text, "ready or cordoned", ""}, {"capability", "capabilities", texts, "vm, bm, k8s, storage or network", ""}},
 		actions: []action{{name: "import", short: "Read the region's hypervisors into the inventory", operation: true}}},
-	{name: "rack", path: "/v1/racks", short: "Physical places of machines", key: "name", columns: []string{"name", "region", "row", "position", "failure_domain", "baremetals", "id"}, delete: true,
+	{name: "rack", path: "/v1/racks", history: true, short: "Physical places of machines", key: "name", columns: []string{"name", "region", "row", "position", "failure_domain", "baremetals", "id"}, delete: true,
 		filters: []field{byRegion}, scope: []string{"region"},
 		create: []field{{"region", "region", text, "region", "region"}, {"row", "row", text, "row", ""}, {"position", "position", text, "position", ""}, {"power-kw", "power_kw", decimal, "power in kW", ""}, {"failure-domain", "failure_domain", text, "what fails together", ""}},
 		update: []field{{"row", "row", text, "row", ""}, {"position", "position", text, "position", ""}, {"power-kw", "power_kw", decimal, "power in kW", ""}, {"failure-domain", "failure_domain", text, "what fails together", ""}}},
-	{name: "group", path: "/v1/groups", short: "Sets of baremetals to place machines on", key: "name", delete: true, filters: []field{byRegion}, scope: []string{"region"},
+	{name: "group", path: "/v1/groups", history: true, short: "Sets of baremetals to place machines on", key: "name", delete: true, filters: []field{byRegion}, scope: []string{"region"},
 		columns: []string{"name", "region", "policy", "vcpu_ratio", "capacity.hosts", "capacity.free.vcpu", "capacity.total.vcpu", "capacity.free.memory_mib", "id"},
 		create: []field{{"region", "region", text, "region", "region"}, {"description", "description", text, "what it is for", ""}, {"policy", "policy", text, "spread or pack", ""},
 			{"vcpu-ratio", "vcpu_ratio", decimal, "overcommit", ""}, {"memory-ratio", "memory_ratio", decimal, "overcommit", ""}, {"storage-ratio", "storage_ratio", decimal, "overcommit", ""}},
 		update: []field{{"description", "description", text, "what it is for", ""}, {"policy", "policy", text, "spread or pack", ""},
 			{"vcpu-ratio", "vcpu_ratio", decimal, "overcommit", ""}, {"memory-ratio", "memory_ratio", decimal, "overcommit", ""}, {"storage-ratio", "storage_ratio", decimal, "overcommit", ""}}},
-	{name: "baremetal", path: "/v1/baremetals", short: "Physical servers", key: "name", scope: []string{"region"},
+	{name: "baremetal", path: "/v1/baremetals", history: true, short: "Physical servers", key: "name", scope: []string{"region"},
 		columns: []string{"name", "region", "rack", "group", "state", "connected", "maintenance", "hypervisor.vms", "hypervisor.free.vcpu", "hypervisor.total.vcpu", "id"},
 		filters: []field{byRegion, {"group", "group", text, "only of this group", "group"}, {"rack", "rack", text, "only of this rack", "rack"}, {"state", "state", text, "only in this state", ""}},
 		update:  []field{{"rack", "rack", text, "put it into this rack", "rack"}, {"group", "group", text, "put it into this group; empty: out of its group", "group"}, {"maintenance", "maintenance", truth, "take no new machines", ""}}},
-	{name: "image", path: "/v1/images", short: "What machines start from", key: "name", columns: []string{"name", "os", "min_storage_gib", "templates", "id"}, delete: true, filters: []field{byRegion},
+	{name: "image", path: "/v1/images", history: true, short: "What machines start from", key: "name", columns: []string{"name", "os", "min_storage_gib", "templates", "id"}, delete: true, filters: []field{byRegion},
 		create: []field{{"os", "os", text, "operating system", ""}, {"description", "description", text, "for people", ""}, {"min-storage-gib", "min_storage_gib", number, "storage it needs", ""}, {"template", "templates", pairs, "the provider's template, such as tw=ubuntu-24.04; repeat for more", ""}},
 		update: []field{{"os", "os", text, "operating system", ""}, {"description", "description", text, "for people", ""}, {"min-storage-gib", "min_storage_gib", number, "storage it needs", ""}, {"template", "templates", pairs, "the provider's template, such as tw=ubuntu-24.04", ""}}},
-	{name: "flavor", path: "/v1/flavors", short: "Named sizes", key: "name", columns: []string{"name", "vcpu", "memory_mib", "storage_gib", "gpu", "id"}, delete: true, create: sizeFields[1:]},
-	{name: "subnet", path: "/v1/subnets", short: "Networks that addresses are taken from", key: "name", columns: []string{"name", "region", "cidr", "network", "used", "free", "tenant", "id"}, delete: true,
+	{name: "flavor", path: "/v1/flavors", history: true, short: "Named sizes", key: "name", columns: []string{"name", "vcpu", "memory_mib", "storage_gib", "gpu", "id"}, delete: true, create: sizeFields[1:]},
+	{name: "subnet", path: "/v1/subnets", history: true, short: "Networks that addresses are taken from", key: "name", columns: []string{"name", "region", "cidr", "network", "used", "free", "tenant", "id"}, delete: true,
 		filters: []field{byRegion, byTenant}, scope: []string{"region"},
 		create: []field{{"region", "region", text, "region", "region"}, {"tenant", "tenant", text, "only for this tenant and those below it", "tenant"}, {"cidr", "cidr", text, "such as 10.1.0.0/16", ""}, {"vlan", "vlan", number, "VLAN", ""},
 			{"gateway", "gateway", text, "address of the gateway", ""}, {"dns", "dns", texts, "name server; repeat for more", ""}, {"network", "network", text, "the provider's port group", ""}, {"range-start", "range_start", text, "first address to give", ""}, {"range-end", "range_end", text, "last address to give", ""}},
 		update: []field{{"dns", "dns", texts, "name server; repeat for more", ""}}},
-	{name: "ip-address", path: "/v1/ip-addresses", short: "Addresses that are taken", columns: []string{"address", "subnet", "region", "tenant", "vm", "description", "id"}, delete: true,
+	{name: "ip-address", path: "/v1/ip-addresses", history: true, short: "Addresses that are taken", columns: []string{"address", "subnet", "region", "tenant", "vm", "description", "id"}, delete: true,
 		filters: []field{byRegion, {"subnet", "subnet", text, "only of this subnet", "subnet"}, byTenant, subtree},
 		create:  []field{{"region", "region", text, "region of the subnet", "region"}, {"tenant", "tenant", text, "for this tenant", "tenant"}, {"address", "address", text, "this one; default: the next", ""}, {"description", "description", text, "what for", ""}}},
-	{name: "vm", path: "/v1/vms", short: "Virtual machines", key: "name", columns: []string{"name", "tenant", "region", "group", "state", "vcpu", "memory_mib", "baremetal", "address", "id"}, delete: true, wait: true,
+	{name: "vm", path: "/v1/vms", history: true, past: []field{{"at", "at", text, "as it was at this time, such as 2027-01-31T12:00:00Z, even if it is gone", ""}},
+		short: "Virtual machines", key: "name", columns: []string{"name", "tenant", "region", "group", "state", "vcpu", "memory_mib", "baremetal", "address", "id"}, delete: true, wait: true,
 		filters: []field{byTenant, subtree, byRegion, {"group", "group", text, "only of this group", "group"}, {"baremetal", "baremetal", text, "only on this host", "baremetal"}, {"state", "state", text, "only in this state", ""}}, scope: []string{"tenant"},
 		create: append([]field{{"tenant", "tenant", text, "owner, such as acme/dev", "tenant"}, {"region", "region", text, "region", "region"}, {"group", "group", text, "group to place it in", "group"}, {"image", "image", text, "what it starts from", "image"}, {"subnet", "subnet", text, "network", "subnet"},
 			{"policy", "placement.policy", text, "spread or pack; default: the group's", ""}, {"away-from", "placement.anti_affinity.vms", texts, "vm to keep away from; repeat for more", "vm"}, {"away-scope", "placement.anti_affinity.scope", text, "host or rack", ""}}, sizeFields...),
@@ -118,5 +121,6 @@ var nouns = []noun{
 			{name: "cancel", short: "Undo it", operation: true}, {name: "resume", short: "Try the blocked step again", operation: true}, {name: "abort", short: "Give up the blocked step and undo", operation: true},
 		}},
 	{name: "audit-event", path: "/v1/audit-events", short: "What was done, by whom", columns: []string{"at", "actor", "action", "resource_kind", "resource_name", "tenant", "outcome"}, noGet: true,
-		filters: []field{{"actor", "actor", text, "only by this user", ""}, {"action", "action", text, "only this, such as vm.create", ""}, byTenant, {"resource-id", "resource_id", text, "only on this resource", ""}, {"outcome", "outcome", text, "accepted, done or refused", ""}, {"since", "since", text, "from this time on", ""}, {"until", "until", text, "before this time", ""}}},
+		filters: []field{{"actor", "actor", text, "only by this user, or this region, such as region/tw", ""}, {"on-behalf-of", "on_behalf_of", text, "only for this user", ""}, {"action", "action", text, "only this, such as vm.create", ""}, byTenant, {"resource-kind", "resource_kind", text, "only on this kind of resource", ""},
+			{"resource-id", "resource_id", text, "only on this resource", ""}, {"operation-id", "operation_id", text, "only of this operation", ""}, {"request-id", "request_id", text, "only of this request", ""}, {"outcome", "outcome", text, "accepted, done or refused", ""}, {"since", "since", text, "from this time on", ""}, {"until", "until", text, "before this time", ""}}},
 }
