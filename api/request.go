@@ -45,10 +45,10 @@ func intent(ctx context.Context) accept.Request {
 	return accept.Request{Actor: r.actor, RequestID: r.id, Origin: r.origin, Key: r.key, Hash: r.hash}
 }
 
-// check asks the policies and remembers the tenant of a refusal for the audit log.
+// check asks the policies and remembers the tenant, for the audit log: the request may still be refused.
 func (a *API) check(ctx context.Context, who authz.Actor, action string, r authz.Resource) error {
 	err := a.authz.Check(who, action, r)
-	if err != nil && len(r.Path) > 0 {
+	if len(r.Path) > 0 {
 		scope(ctx).tenant = &r.Path[len(r.Path)-1]
 	}
 	return err
