@@ -81,7 +81,7 @@ func checkHorizon(ctx context.Context, tx pgx.Tx, from int64) error {
 		return fmt.Errorf("read the number of the next transaction: %w", err)
 	}
 	if next < from {
-		return fmt.Errorf("the next transaction is number %d, but everything before %d is sealed: the database was loaded from a dump; see docs/runbook.md", next, from)
+		return fmt.Errorf("the next transaction is number %d, but everything before %d is sealed: the database was loaded from a dump; see docs/audit.md", next, from)
 	}
 	return nil
 }
