@@ -41,6 +41,13 @@ func (a *API) auditRefusals(c *gin.Context) {
 	a.refusals.Add(change(c.Request.Context(), action), on, r.code)
 }
 
+// noteTenant remembers whose tenant a refused create was for, so that the tenant's people find it in the audit log.
+func (a *API) noteTenant(ctx context.Context, ref string) {
+	if t, err := a.store.Tenant(ctx, ref); err == nil {
+		scope(ctx).tenant = &t.ID
+	}
+}
+
 // routeActions is the action of each route, by its method and path.
 func (a *API) routeActions() map[string]string {
 	out := map[string]string{}

@@ -48,6 +48,23 @@ func TestEveryKindOfRefusedWriteIsWrittenDown(t *testing.T) {
 	require.Len(t, decode[List[AuditEvent]](e.call(viewer, "GET", "/v1/audit-events?outcome=refused", nil).is(200)).Items, 2, "viewers see what concerns their tenant")
 }
 
+// Whoever owns what was tried on sees who tried.
+func TestRefusalsAreShownToTheOwner(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	viewer, rival := c.user("vic", "viewer@acme"), c.user("rita", "admin@rival")
+	machine := c.running("web")
+	c.call(rival, "DELETE", path("vms/%s", machine.ID), nil).problem(models.CodeNotFound)
+	c.call(viewer, "POST", path("operations/%s/cancel", c.createVM(c.admin, "other").ID), nil).problem(models.CodeForbidden)
+	c.call(c.admin, "POST", "/v1/vms", c.vm("web")).problem(models.CodeNameTaken)
+	require.NoError(t, c.api.Flush(t.Context()))
+	seen := map[string]bool{}
+	for _, e := range decode[List[AuditEvent]](c.call(viewer, "GET", "/v1/audit-events?outcome=refused", nil).is(200)).Items {
+		seen[e.Actor+" "+e.Action+" "+e.Code+" "+e.ResourceName] = true
+	}
+	require.Equal(t, map[string]bool{"rita vm.delete not_found web": true, "vic operation.cancel forbidden other": true, "root vm.create name_taken ": true}, seen)
+}
+
 // What a region reports is written down in its name, with what was before.
 func TestReportsOfARegionAreWrittenDown(t *testing.T) {
 	t.Parallel()

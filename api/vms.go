@@ -235,6 +235,9 @@ func (a *API) createVM(ctx context.Context, in *createVMInput) (*CreateVMOutput,
 		return &CreateVMOutput{Status: http.StatusOK, Body: vmPlan(plan)}, nil
 	}
 	done, err := a.accept.CreateVM(ctx, in.accept(ctx))
+	if err != nil {
+		a.noteTenant(ctx, in.Body.Tenant)
+	}
 	out, err := a.accepted(ctx, done, err, in.Preference)
 	if err != nil {
 		return nil, err

@@ -255,6 +255,7 @@ func TestRetentionRemovesWholeMonthsAndTheChainStays(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, v.Findings)
 	require.Equal(t, []int64{2, 3}, []int64{v.Events, v.Removed})
+	require.Equal(t, int64(1), v.Unsealed, "the removal itself is written down")
 	require.WithinDuration(t, time.Now().AddDate(0, -13, 0), v.RemovedBefore, 32*24*time.Hour)
 	removed, err = l.KeepAudit(t.Context())
 	require.NoError(t, err)

@@ -3,6 +3,9 @@ package store
 import (
 	"context"
 	"fmt"
+
+	"github.com/yunshu/yunshu/api/authz"
+	"github.com/yunshu/yunshu/models"
 )
 
 // monthsAhead is how many months the audit log has room for in advance.
@@ -17,5 +20,9 @@ func (s *Store) KeepAudit(ctx context.Context) (removed int64, err error) {
 	if err := s.Pool.QueryRow(ctx, "SELECT audit_expire()").Scan(&removed); err != nil {
 		return 0, fmt.Errorf("remove the audit log's old partitions: %w", err)
 	}
-	return removed, nil
+	if removed == 0 {
+		return 0, nil
+	}
+	c := Change{Actor: authz.Actor{Name: "gateway"}, Action: "audit-event.expire"}
+	return removed, audit(s.DB.WithContext(ctx), c, Subject{Kind: "audit-event"}, models.AuditDone, map[string]any{"events": removed})
 }

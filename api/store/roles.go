@@ -77,11 +77,17 @@ func ensureRole(ctx context.Context, conn *pgx.Conn, role, password string) erro
 	if password != "" {
 		sql += " PASSWORD '" + strings.ReplaceAll(password, "'", "''") + "'"
 	}
-	var pg *pgconn.PgError
-	if _, err := conn.Exec(ctx, sql); err != nil && !(errors.As(err, &pg) && (pg.Code == "42710" || pg.Code == uniqueKey)) {
+	if _, err := conn.Exec(ctx, sql); err != nil && !madeMeanwhile(err) {
 		return fmt.Errorf("make the gateway's role %s; make it by hand if the owner of the tables may not: %w", role, err)
 	}
 	return nil
+}
+
+// madeMeanwhile reports whether somebody else made the role at the same moment.
+func madeMeanwhile(err error) bool {
+	const duplicate = "42710"
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == duplicate || pg.Code == uniqueKey)
 }
 
 // grant starts from nothing each time, so that a right that is no longer meant is gone.

@@ -40,7 +40,7 @@ func (a *app) nounCommand(n noun) *cobra.Command {
 		}))
 	}
 	if n.history {
-		c.AddCommand(a.actionCommand(n, action{name: "history", short: "Everything that it has been, the newest first", method: http.MethodGet, path: "history"}))
+		c.AddCommand(a.historyCommand(n))
 	}
 	for _, act := range n.actions {
 		c.AddCommand(a.actionCommand(n, act))
@@ -73,6 +73,18 @@ func (a *app) getCommand(n noun) *cobra.Command {
 	})
 	a.addFlags(c, n.past)
 	return c
+}
+
+// historyCommand shows what one has been. One that is gone is named by its id.
+func (a *app) historyCommand(n noun) *cobra.Command {
+	columns := []string{"from", "until", "changed_by.actor", "changed_by.action", "attributes.name", "attributes.state", "attributes.version", "removed_by.actor"}
+	return a.onOne(n, "history", "Everything that it has been, the newest first; with -o json all of its fields", nil, func(cmd *cobra.Command, id string, _ map[string]any) error {
+		versions, err := a.client.List(cmd.Context(), n.path+"/"+id+"/history", nil, 0)
+		if err != nil {
+			return err
+		}
+		return a.print(versions, columns)
+	})
 }
 
 // createCommand makes one. What names it is the only argument.
