@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/yunshu/yunshu/activities/contract"
 	"github.com/yunshu/yunshu/models"
 	"github.com/yunshu/yunshu/seal"
 )
@@ -84,6 +85,14 @@ func TestReportsOfARegionAreWrittenDown(t *testing.T) {
 	require.NotEmpty(t, reports)
 	require.Equal(t, []string{"region/tw", "done", "vm"}, []string{reports[0].Actor, reports[0].Outcome, reports[0].ResourceKind})
 	require.Contains(t, string(reports[0].After), "running")
+
+	c.record(hypervisor(1), hypervisor(2))
+	check := c.leakCheck()
+	require.Empty(t, c.compare(contract.CompareInput{OperationID: check, Machines: []contract.Machine{{ID: machine.ID}}, Last: true}))
+	recorded, compared := c.audited("action=region.record"), c.audited("action=leak.compare&actor=region/tw&on_behalf_of=root")
+	require.Len(t, compared, 1)
+	require.Equal(t, []any{"region/tw", "tw", &check}, []any{recorded[0].Actor, recorded[0].ResourceID, compared[0].OperationID})
+	require.JSONEq(t, `{"after": "", "machines": 1, "last": true, "findings": 0}`, string(compared[0].After))
 }
 
 func TestAnExportCanBeVerifiedWithoutAGateway(t *testing.T) {

@@ -330,3 +330,33 @@ func TestSignInsAreWrittenDown(t *testing.T) {
 	}
 	require.Equal(t, []string{`ann|done||192.0.2.7|{"method": "oidc"}`, `|refused|unauthenticated|192.0.2.9|`}, lines)
 }
+
+// What was written before there were partitions and seals moves into them.
+func TestTheRecordOfAnOlderReleaseIsKept(t *testing.T) {
+	t.Parallel()
+	dsn := postgres.New(t, "before-audit", func(ctx context.Context, dsn string) error {
+		provider, db, err := migrator(dsn)
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		_, err = provider.UpTo(ctx, 8)
+		return err
+	})
+	conn, err := pgx.Connect(t.Context(), dsn)
+	require.NoError(t, err)
+	defer conn.Close(context.Background())
+	_, err = conn.Exec(t.Context(), `INSERT INTO audit_events (id, at, actor, action, resource_kind, outcome, detail)
+		SELECT gen_random_uuid(), now() - make_interval(months => m), 'ann', 'vm.create', 'vm', 'done', '{"name": "web"}' FROM unnest(ARRAY[0, 1, 7, 7]) m`)
+	require.NoError(t, err)
+	_, err = Migrate(t.Context(), dsn)
+	require.NoError(t, err)
+	var events, months, rest int
+	require.NoError(t, conn.QueryRow(t.Context(), `SELECT count(*), count(DISTINCT tableoid), count(*) FILTER (WHERE tableoid = 'audit_events_rest'::regclass) FROM audit_events WHERE detail ->> 'name' = 'web'`).
+		Scan(&events, &months, &rest))
+	require.Equal(t, []int{4, 3, 0}, []int{events, months, rest})
+	// The gateway that ran until now goes on with the columns that it knows.
+	_, err = conn.Exec(t.Context(), `INSERT INTO audit_events (id, actor_id, actor, action, resource_kind, resource_id, resource_name, tenant_id, operation_id, request_id, outcome, detail)
+		VALUES (gen_random_uuid(), NULL, 'ann', 'vm.create', 'vm', '', '', NULL, NULL, 'r', 'done', NULL)`)
+	require.NoError(t, err)
+}
