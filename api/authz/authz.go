@@ -43,10 +43,11 @@ func (a Actor) Tenants() []models.ID {
 }
 
 // Resource is what someone wants to act on: its kind, and the path of tenants from the root down to its owner. What
-// belongs to the platform has no path.
+// belongs to the platform has no path. Maintained says that the actor is responsible for it.
 type Resource struct {
-	Kind string
-	Path []models.ID
+	Kind       string
+	Path       []models.ID
+	Maintained bool
 }
 
 // Authorizer answers by the policies. A decision depends only on the effective roles and the action, so each is asked
@@ -81,11 +82,16 @@ func New() (*Authorizer, error) {
 
 // Can reports whether the actor may do this to the resource.
 func (a *Authorizer) Can(actor Actor, action string, r Resource) bool {
-	q := question{strings.Join(effective(actor, r), " "), action}
+	return a.allows(effective(actor, r), action, r.Kind)
+}
+
+// allows reports whether the roles together allow the action.
+func (a *Authorizer) allows(roles []string, action, kind string) bool {
+	q := question{strings.Join(roles, " "), action}
 	if known, ok := a.asked.Load(q); ok {
 		return known.(bool)
 	}
-	answer := a.ask(strings.Fields(q.roles), action, r.Kind)
+	answer := a.ask(roles, action, kind)
 	a.asked.Store(q, answer)
 	return answer
 }
@@ -99,7 +105,7 @@ func (a *Authorizer) Check(actor Actor, action string, r Resource) error {
 	if len(r.Path) > 0 && !a.Can(actor, "tenant.read", r) {
 		return models.Faultf(models.CodeNotFound, "There is no such %s that you can see.", r.Kind)
 	}
-	return models.Faultf(models.CodeForbidden, "None of your roles allows %s here. Ask an admin of the tenant, or of the platform, for a role that does.", action)
+	return a.forbidden(action, r)
 }
 
 // effective returns the actor's roles on the resource, sorted, each once.
@@ -115,6 +121,9 @@ func effective(actor Actor, r Resource) []string {
 		case slices.Contains(r.Path, *b.TenantID):
 			roles = append(roles, "tenant:"+string(b.Role))
 		}
+	}
+	if r.Maintained {
+		roles = append(roles, "maintainer")
 	}
 	slices.Sort(roles)
 	return slices.Compact(roles)

@@ -73,7 +73,7 @@ var nouns = []noun{
 		create:  []field{{"user", "user", text, "whose token; default: yours", ""}, {"expires-at", "expires_at", text, "when it ends, such as 2027-01-31T00:00:00Z", ""}}},
 	{name: "role-binding", path: "/v1/role-bindings", short: "Who has which role where", columns: []string{"user", "role", "tenant", "created_at", "id"}, delete: true,
 		filters: []field{{"user", "user", text, "only of this user", ""}, byTenant},
-		create:  []field{{"role", "role", text, "admin, operator, member or viewer", ""}, {"tenant", "tenant", text, "on this tenant; default: on the platform", "tenant"}}},
+		create:  []field{{"role", "role", text, "on a tenant: owner, admin, member or viewer; on the platform: admin, operator or auditor", ""}, {"tenant", "tenant", text, "on this tenant; default: on the platform", "tenant"}}},
 	{name: "region", path: "/v1/regions", short: "Places where machines are", columns: []string{"name", "title", "state", "workers", "hypervisors", "connected", "placeable"},
 		create:  []field{{"title", "title", text, "for people", ""}, {"capability", "capabilities", texts, "vm, bm, k8s, storage or network; repeat for more", ""}},
 		update:  []field{{"title", "title", text, "for people", ""}, {"state", "state", text, "ready or cordoned", ""}, {"capability", "capabilities", texts, "vm, bm, k8s, storage or network", ""}},
