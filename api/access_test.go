@@ -137,7 +137,13 @@ func (e *edge) keeper(w *world) (token string) {
 // the resource's, which is looked at after the rights.
 func (w *world) try(op *huma.Operation, token string) answer {
 	w.t.Helper()
-	where, query := w.fill(op), ""
+	return w.tryAt(op, token, w.fill(op))
+}
+
+// tryAt is try on what the path names.
+func (w *world) tryAt(op *huma.Operation, token, where string) answer {
+	w.t.Helper()
+	query := ""
 	var body any
 	if s := bodySchema(w.api, op); s != nil {
 		body = w.body(op, s)
