@@ -65,7 +65,12 @@ func TestReferencesTellNothing(t *testing.T) {
 	e := newEdge(t)
 	w := e.world()
 	rival := e.user("rival-owner", "owner@rival")
+	private := models.NewID()
+	_, err := e.store.Pool.Exec(t.Context(), `INSERT INTO subnets (id, region, tenant_id, name, cidr, network, range_start, range_end)
+		VALUES ($1, 'tw', $2, 'private', '10.9.0.0/16', 'vlan-900', '10.9.0.10', '10.9.255.200')`, private, w.ids["tenants"])
+	require.NoError(t, err)
 	pairs := map[string][2]string{
+		"subnet": {private.String(), models.NewID().String()},
 		"tenant": {"acme/dev", "acme/none"}, "parent": {"acme/dev", "acme/none"}, "subtree": {"acme/dev", "acme/none"}, "full_name": {"acme/dev", "acme/none"},
 		"resource_id": {w.ids["vms"].String(), models.NewID().String()}, "resource": {w.ids["vms"].String(), models.NewID().String()},
 	}
@@ -92,8 +97,11 @@ func TestReferencesTellNothing(t *testing.T) {
 				continue
 			}
 			body := w.object(op, s)
-			if name == "resource" {
+			switch name {
+			case "resource":
 				body["resource_kind"] = "vm"
+			case "subnet":
+				body["tenant"] = "rival"
 			}
 			send := func(ref string) answer {
 				body[name] = ref

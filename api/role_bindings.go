@@ -103,6 +103,9 @@ func (a *API) createRoleBinding(ctx context.Context, in *roleBindingCreate) (*Re
 			if err != nil {
 				return store.Answer[RoleBinding]{}, err
 			}
+			if err := a.check(ctx, tx.Actor, "tenant.read", t.Resource("tenant")); err != nil {
+				return store.Answer[RoleBinding]{}, err // in the words for a tenant that there is not
+			}
 			row.TenantID, row.TenantName, row.Path = &t.ID, t.FullName, t.Path
 		}
 		if err := a.mayBind(ctx, tx.Actor, "role-binding.create", row); err != nil {
