@@ -1,6 +1,8 @@
 package api
 
 import (
+	"slices"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -131,4 +133,44 @@ func TestPermissionsAgreeWithTheHandlers(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestTwoOwnersWhoRemoveEachOther: one is faster, and stays.
+func TestTwoOwnersWhoRemoveEachOther(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	e.tenant("acme", "")
+	tokens := []string{e.user("romulus", "owner@acme"), e.user("remus", "owner@acme")}
+	var theirs []RoleBinding
+	for _, name := range []string{"remus", "romulus"} {
+		theirs = append(theirs, decode[List[RoleBinding]](e.call(e.admin, "GET", "/v1/role-bindings?user="+name, nil).is(200)).Items...)
+	}
+	var both sync.WaitGroup
+	statuses := make([]int, 2)
+	for i, token := range tokens {
+		both.Go(func() { statuses[i] = e.call(token, "DELETE", path("role-bindings/%s", theirs[i].ID), nil).Status })
+	}
+	both.Wait()
+	slices.Sort(statuses)
+	require.Equal(t, 204, statuses[0])
+	require.Contains(t, []int{404, 409}, statuses[1], "the slower one has no right any more, or would be the last")
+	require.Equal(t, 1, e.count("role_bindings WHERE role = 'owner'"))
+}
+
+// TestARoleGivenTwiceAtOnceIsGivenOnce: the slower one is told so.
+func TestARoleGivenTwiceAtOnceIsGivenOnce(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	e.tenant("acme", "")
+	e.user("victim")
+	var all sync.WaitGroup
+	statuses := make([]int, 4)
+	for i := range statuses {
+		all.Go(func() {
+			statuses[i] = e.call(e.admin, "POST", "/v1/role-bindings", M{"user": "victim", "role": "member", "tenant": "acme"}).Status
+		})
+	}
+	all.Wait()
+	slices.Sort(statuses)
+	require.Equal(t, []int{201, 409, 409, 409}, statuses)
 }
