@@ -47,6 +47,8 @@ type Accepter struct {
 	pool      *pgxpool.Pool
 	authz     *authz.Authorizer
 	addresses *cursors
+	memory    memory
+	busy      *busy
 	creates   *coalescer
 	wake      func()
 }
@@ -62,7 +64,7 @@ type Options struct {
 
 // New starts an Accepter. It runs until ctx ends.
 func New(ctx context.Context, o Options) *Accepter {
-	a := &Accepter{pool: o.Store.Pool, authz: o.Authz, addresses: newCursors(), wake: o.Wake}
+	a := &Accepter{pool: o.Store.Pool, authz: o.Authz, addresses: newCursors(), busy: newBusy(), wake: o.Wake}
 	if a.wake == nil {
 		a.wake = func() {}
 	}
@@ -131,10 +133,14 @@ func (a *Accepter) transaction(ctx context.Context, fn func(conn *pgxpool.Conn) 
 	return fn(conn)
 }
 
+// settle shares the structure, and keeps the planner from scanning whole tables: plans are made once and kept, and one
+// that was made when a table was empty would scan it for as long as it lives.
+const settle = store.ShareStructure + ", set_config('enable_seqscan', 'off', true)"
+
 // begin queues what every accept starts with.
 func begin(b *pgx.Batch) {
 	b.Queue("BEGIN")
-	b.Queue(store.ShareStructure)
+	b.Queue(settle)
 }
 
 // send runs a batch in one round trip and returns its first error.

@@ -35,6 +35,8 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 	// Our statements are few, prepared, and written so that one plan serves every value; planning the joins of a list
 	// again for each call costs several times what running them does.
 	cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+	// Compiling a statement to machine code pays for reports over millions of rows; ours are short, and would be delayed.
+	cfg.ConnConfig.RuntimeParams["jit"] = "off"
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open the database pool: %w", err)
