@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 	"time"
@@ -30,10 +31,22 @@ func main() {
 	short := flag.Bool("short", false, "smaller numbers, to see that it works")
 	only := flag.String("only", "", "run only the measurements whose name contains this")
 	profile := flag.Bool("profile", false, "also print where PostgreSQL spent its time (needs its pg_stat_statements)")
+	cpu := flag.String("cpuprofile", "", "write where the Go side spent its time to this file")
 	flag.Parse()
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // the figures are what is printed
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	if *cpu != "" {
+		f, err := os.Create(*cpu)
+		if err == nil {
+			err = pprof.StartCPUProfile(f)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		defer pprof.StopCPUProfile()
+	}
 	if err := run(ctx, *short, *profile, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
