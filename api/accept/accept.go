@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/yunshu/yunshu/activities/contract"
@@ -164,6 +165,14 @@ func each[T, V any](items []T, f func(T) V) []V {
 		out[i] = f(item)
 	}
 	return out
+}
+
+// optional is an id that may be missing, in the form that PostgreSQL takes as it is.
+func optional(id *models.ID) pgtype.UUID {
+	if id == nil {
+		return pgtype.UUID{}
+	}
+	return pgtype.UUID{Bytes: *id, Valid: true}
 }
 
 // ref splits a reference into an id or a name.

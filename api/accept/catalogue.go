@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/yunshu/yunshu/api/authz"
 	"github.com/yunshu/yunshu/models"
@@ -118,7 +119,7 @@ func queueExisting(b *pgx.Batch, cs []*creation) {
 	for i := range order {
 		order[i] = int32(i)
 	}
-	b.Queue(existing, order, each(cs, func(c *creation) *models.ID { return c.TenantID }), each(cs, func(c *creation) string { return c.Name })).Query(func(rows pgx.Rows) error {
+	b.Queue(existing, order, each(cs, func(c *creation) pgtype.UUID { return optional(c.TenantID) }), each(cs, func(c *creation) string { return c.Name })).Query(func(rows pgx.Rows) error {
 		var i int32
 		var id models.ID
 		_, err := pgx.ForEachRow(rows, []any{&i, &id}, func() error {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/yunshu/yunshu/activities/contract"
@@ -370,9 +372,9 @@ func write(ctx context.Context, conn *pgxpool.Conn, cs []*creation, f *free) err
 	queueTakeHosts(b, f.tookHosts, false)
 	b.Queue(insertAddresses, each(cs, func(*creation) models.ID { return models.NewID() }), subnets, addresses, tenants, ids)
 	b.Queue(insertVMs, ids, tenants, each(cs, func(c *creation) string { return c.Name }), each(cs, func(c *creation) string { return c.Region }),
-		groups, hosts, each(cs, func(c *creation) models.ID { return *c.ImageID }), each(cs, func(c *creation) *models.ID { return c.FlavorID }),
+		groups, hosts, each(cs, func(c *creation) models.ID { return *c.ImageID }), each(cs, func(c *creation) pgtype.UUID { return optional(c.FlavorID) }),
 		subnets, addresses, vcpu, memory, storage, gpu,
-		each(cs, func(c *creation) string { return c.Actor.Name }), each(cs, func(c *creation) any { return c.op.CreatedAt }))
+		each(cs, func(c *creation) string { return c.Actor.Name }), each(cs, func(c *creation) time.Time { return c.op.CreatedAt }))
 	b.Queue(insertAllocations, ids, tenants, groups, hosts, vcpu, memory, storage, gpu)
 	queueRecords(b, each(cs, func(c *creation) record {
 		return record{Request: c.Request, op: c.op, action: "vm.create"}
