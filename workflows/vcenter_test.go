@@ -37,10 +37,10 @@ func TestEveryCallThatVCenterRefusesIsUndone(t *testing.T) {
 		method, story string
 		fault         types.BaseMethodFault
 	}{
-		{"", "succeeded clone:succeeded power-on:succeeded wait-for-guest:succeeded vm:running", nil},
+		{"", "succeeded clone:succeeded boot:succeeded vm:running", nil},
 		{"CloneVM_Task", "failed clone:undone vm:gone fault:storage_full@clone", &types.NoDiskSpace{}},
 		{"ReconfigVM_Task", "failed clone:undone vm:gone fault:invalid_spec@clone", &types.InvalidArgument{}},
-		{"PowerOnVM_Task", "failed clone:undone power-on:failed vm:gone fault:host_unusable@power-on", &types.InsufficientMemoryResourcesFault{}},
+		{"PowerOnVM_Task", "failed clone:undone boot:failed vm:gone fault:host_unusable@boot", &types.InsufficientMemoryResourcesFault{}},
 		{"CreateFilter", "failed clone:undone vm:gone fault:task_failed@clone", &types.RuntimeFault{}},
 	} {
 		var suite testsuite.WorkflowTestSuite
