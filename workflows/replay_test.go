@@ -93,4 +93,5 @@ func recordAll(t *testing.T) {
 	world.Mend()
 	op := operation("region.import")
 	keep("import", "region.import", contract.RegionImportInput{Operation: op}, nil)
+	keep("leak-check", "leak.check", contract.LeakCheckInput{Operation: operation("leak.check"), Regions: []string{"tw"}}, nil)
 }

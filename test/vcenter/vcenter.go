@@ -32,7 +32,7 @@ type Options struct {
 	Password     string
 	TLSDir       string        // keeps the certificates; ca.pem is what clients trust
 	StateFile    string        // keeps the machines; empty: they are gone at the end
-	TaskDuration time.Duration // of every task
+	TaskDuration time.Duration // of every task, in every vCenter of this process
 }
 
 // Server is a running vCenter.
@@ -75,6 +75,9 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		return nil, fmt.Errorf("bring back the machines of %s: %w", o.StateFile, err)
 	}
 	s.model.Map().Handler = s.rules.judge
+	if o.TaskDuration > 0 {
+		simulator.TaskDelay.Delay = int(o.TaskDuration.Milliseconds()) // the simulator has one for all
+	}
 	return s, nil
 }
 

@@ -187,6 +187,7 @@ func (p *Provider) Status(ctx context.Context, m vm.Machine) (contract.VMStatus,
 
 // Clone makes a machine.
 func (p *Provider) Clone(ctx context.Context, want contract.VM, _ models.ID, task vm.Task) error {
+	task.Start("task-" + want.ID.String())
 	if err := p.enter(ctx, Clone, p.delay()); err != nil {
 		return err
 	}
@@ -200,7 +201,6 @@ func (p *Provider) Clone(ctx context.Context, want contract.VM, _ models.ID, tas
 	}
 	p.next++
 	ref := fmt.Sprintf("vm-%d", p.next)
-	task.Start("task-" + ref)
 	p.machines[want.ID] = &machine{vm: want, ref: ref, hotAdd: true}
 	return nil
 }

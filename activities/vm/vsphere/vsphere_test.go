@@ -4,11 +4,13 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/vmware/govmomi/find"
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/property"
+	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -23,15 +25,32 @@ import (
 // start runs a vCenter of the test's own and a provider that is logged in to it.
 func start(t *testing.T) (*vcenter.Server, *vsphere.Provider) {
 	t.Helper()
-	dir := t.TempDir()
-	s, err := vcenter.Start(t.Context(), vcenter.Options{Password: "secret", TLSDir: dir, Hosts: 4})
+	s, err := vcenter.Start(t.Context(), vcenter.Options{Password: "secret", TLSDir: t.TempDir(), Hosts: 4})
 	require.NoError(t, err)
 	t.Cleanup(s.Stop)
-	file := filepath.Join(dir, "password")
+	return s, provider(t, s)
+}
+
+// provider is what one worker has of a vCenter.
+func provider(t *testing.T, s *vcenter.Server) *vsphere.Provider {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "password")
 	require.NoError(t, os.WriteFile(file, []byte("secret\n"), 0o600))
 	p, err := vsphere.New(vsphere.Options{Region: "tw", URL: s.URL.String(), Username: s.User.Username(), PasswordFile: file, CAFile: s.CAFile})
 	require.NoError(t, err)
-	return s, p
+	return p
+}
+
+// TestVSphereInterrupted does not run beside others: the simulator's delay is one for the whole process.
+func TestVSphereInterrupted(t *testing.T) { //nolint:paralleltest // see above
+	t.Cleanup(func() { simulator.TaskDelay.Delay = 0 })
+	vmtest.Interrupt(t, func(t *testing.T) vmtest.Slow {
+		simulator.TaskDelay.Delay = 0
+		s, err := vcenter.Start(t.Context(), vcenter.Options{Password: "secret", TLSDir: t.TempDir(), Hosts: 1, TaskDuration: 300 * time.Millisecond})
+		require.NoError(t, err)
+		t.Cleanup(s.Stop)
+		return vmtest.Slow{Fixture: vmtest.Fixture{Provider: provider(t, s), Template: vcenter.Templates[0], Network: vcenter.Networks[0]}, Another: provider(t, s)}
+	})
 }
 
 func TestVSphere(t *testing.T) {
