@@ -3,6 +3,8 @@ package vsphere
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"slices"
 
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/vim25"
@@ -149,17 +151,22 @@ func (p *Provider) AwaitGuest(ctx context.Context, m vm.Machine, address string)
 				seen.nics = v.GuestNicInfo
 			}
 		}
-		for _, a := range seen.addresses() {
-			if a == address {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(seen.addresses(), func(a string) bool { return sameAddress(a, address) })
 	})
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return models.Faultf(models.CodeGuestSilent, "The guest of %s did not report the address %s within %s. Check the image and its guest tools.", label(m), address, p.options.GuestTimeout)
 	}
 	return p.fault(doing, err)
+}
+
+// sameAddress compares addresses as such: IPv6 has many spellings of one.
+func sameAddress(a, b string) bool {
+	x, err := netip.ParseAddr(a)
+	if err != nil {
+		return false
+	}
+	y, err := netip.ParseAddr(b)
+	return err == nil && x.Unmap().WithZone("") == y.Unmap().WithZone("")
 }
 
 // Destroy removes the machine, running or not, and a half-made one too.

@@ -125,6 +125,10 @@ func (p *Provider) cloneSpec(ctx context.Context, c *vim25.Client, at place, fro
 	if err != nil {
 		return nil, err
 	}
+	if has := (diskBytes(devices) + gib - 1) / gib; has > want.Size.StorageGiB {
+		return nil, models.Faultf(models.CodeInvalidSpec, "The template %s in vCenter %s of region %s holds %d GiB, and the vm asks for %d GiB. Ask for more, and correct the image's min_storage_gib.",
+			want.Template, p.host, p.options.Region, has, want.Size.StorageGiB)
+	}
 	config := &types.VirtualMachineConfigSpec{
 		InstanceUuid: want.ID.String(), NumCPUs: int32(want.Size.VCPU), MemoryMB: want.Size.MemoryMiB,
 		CpuHotAddEnabled: types.NewBool(true), MemoryHotAddEnabled: types.NewBool(true),

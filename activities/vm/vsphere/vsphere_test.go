@@ -193,3 +193,16 @@ func TestACloneWhoseEarlierTaskFailedIsBegunAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, got.Found)
 }
+
+func TestAMachineSmallerThanItsTemplateIsRefused(t *testing.T) {
+	t.Parallel()
+	_, p := start(t)
+	v := spec(t, p)
+	v.Size.StorageGiB = 4
+	err := p.Clone(t.Context(), v, models.NewID(), vm.Task{})
+	require.True(t, models.IsCode(err, models.CodeInvalidSpec), "%v", err)
+	require.ErrorContains(t, err, "holds 8 GiB, and the vm asks for 4 GiB")
+	status, err := p.Status(t.Context(), vm.Machine{ID: v.ID, Name: v.Name})
+	require.NoError(t, err)
+	require.False(t, status.Found)
+}
