@@ -131,6 +131,10 @@ func (p *Provider) cloneSpec(ctx context.Context, c *vim25.Client, at place, fro
 		Annotation:  "vm " + want.Name + " of tenant " + want.Tenant,
 		ExtraConfig: []types.BaseOptionValue{&types.OptionValue{Key: markID, Value: want.ID.String()}, &types.OptionValue{Key: markOperation, Value: operation.String()}},
 	}
+	if have := diskBytes(devices); have > want.Size.StorageGiB*gib {
+		return nil, models.Faultf(models.CodeInvalidSpec, "The template %s in vCenter %s of region %s has %d GiB of disks, which do not shrink to the %d GiB that %s asks for. Ask for more storage, and give the image its min_storage_gib.",
+			want.Template, p.host, p.options.Region, (have+gib-1)/gib, want.Size.StorageGiB, label(vm.Machine{ID: want.ID, Name: want.Name}))
+	}
 	if grow := growDisk(devices, want.Size.StorageGiB); grow != nil {
 		config.DeviceChange = append(config.DeviceChange, grow)
 	}

@@ -183,12 +183,18 @@ func (m *machine) addresses() []string {
 	var out []string
 	for _, text := range append(nicAddresses(m.nics), m.address) {
 		a, err := netip.ParseAddr(text)
+		a = a.Unmap() // some guests report IPv4 in IPv6's clothes
 		if err != nil || a.IsLinkLocalUnicast() || a.IsLoopback() || slices.Contains(out, a.String()) {
 			continue
 		}
 		out = append(out, a.String())
 	}
 	return out
+}
+
+// reports says whether the guest reports the address, however it spells it.
+func (m *machine) reports(want netip.Addr) bool {
+	return slices.Contains(m.addresses(), want.Unmap().String())
 }
 
 // nicAddresses lists the addresses of network cards.
