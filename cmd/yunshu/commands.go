@@ -19,7 +19,9 @@ import (
 
 // nounCommand makes the commands of one noun from its table.
 func (a *app) nounCommand(n noun) *cobra.Command {
-	c := &cobra.Command{Use: n.name, Short: n.short, Aliases: []string{n.name + "s"}}
+	// Without a verb it is help; with one that does not exist it is a mistake, and a script must notice.
+	c := &cobra.Command{Use: n.name, Short: n.short, Aliases: []string{n.name + "s"}, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	if !n.noList {
 		c.AddCommand(a.listCommand(n))
 	}
@@ -285,7 +287,7 @@ func (a *app) findings(op client.Operation) error {
 func (a *app) completeNames(name string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 		i := slices.IndexFunc(nouns, func(n noun) bool { return n.name == name })
-		if i < 0 || a.configure("") != nil {
+		if i < 0 || a.configure() != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)

@@ -66,20 +66,35 @@ type app struct {
 	client client.Client
 	format string
 	out    *os.File
+
+	tokenFile string
+}
+
+// asks reports whether a command needs the gateway. Help and the shell's completion must work without one.
+func asks(cmd *cobra.Command) bool {
+	switch {
+	case cmd.HasSubCommands(), cmd.Name() == "help", cmd.Name() == cobra.ShellCompRequestCmd, cmd.Name() == cobra.ShellCompNoDescRequestCmd:
+		return false
+	}
+	return cmd.Parent() == nil || cmd.Parent().Name() != "completion"
 }
 
 func command(out *os.File) *cobra.Command {
 	a := &app{out: out}
-	tokenFile := ""
 	root := &cobra.Command{
 		Use: "yunshu", Short: "The command line of Yunshu, the API hub of a private cloud", SilenceErrors: true, SilenceUsage: true,
 		Long: "The command line of Yunshu, the API hub of a private cloud.\n\nIt finds the gateway and your token in YUNSHU_URL and YUNSHU_TOKEN.\n\n" +
 			"Exit status: 0 done, 1 the operation failed or was cancelled, 2 wrong usage, 3 the gateway cannot be reached, 4 the gateway refused.",
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.configure(tokenFile) },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if !asks(cmd) {
+				return nil
+			}
+			return a.configure()
+		},
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.client.URL, "url", os.Getenv("YUNSHU_URL"), "of the gateway; default: YUNSHU_URL")
-	flags.StringVar(&tokenFile, "token-file", "", "file with your token; default: YUNSHU_TOKEN")
+	flags.StringVar(&a.tokenFile, "token-file", "", "file with your token; default: YUNSHU_TOKEN")
 	flags.StringVarP(&a.format, "output", "o", "table", "table, json or yaml")
 	for _, n := range nouns {
 		root.AddCommand(a.nounCommand(n))
@@ -88,10 +103,10 @@ func command(out *os.File) *cobra.Command {
 	return root
 }
 
-func (a *app) configure(tokenFile string) error {
+func (a *app) configure() error {
 	a.client.Token = os.Getenv("YUNSHU_TOKEN")
-	if tokenFile != "" {
-		raw, err := os.ReadFile(tokenFile)
+	if a.tokenFile != "" {
+		raw, err := os.ReadFile(a.tokenFile)
 		if err != nil {
 			return fmt.Errorf("The token cannot be read: %w", err)
 		}
