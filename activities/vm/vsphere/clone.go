@@ -39,18 +39,16 @@ func (p *Provider) Clone(ctx context.Context, want contract.VM, operation models
 }
 
 func (p *Provider) clone(ctx context.Context, c *vim25.Client, m vm.Machine, want contract.VM, operation models.ID, task vm.Task) error {
-	have, err := p.find(ctx, c, m)
-	if err != nil {
-		return err
-	}
-	if have == nil && task.Resume != "" {
-		// How the earlier task ended does not matter: what is there now decides, and a failed one is begun again.
+	if task.Resume != "" {
+		// First of all: a machine that is still being made may lack our mark. How the earlier task ended does not
+		// matter: what is there now decides, and a failed one is begun again.
 		if _, err := wait(ctx, c, taskRef(task.Resume)); err != nil && vimFault(err) == nil {
 			return err
 		}
-		if have, err = p.find(ctx, c, m); err != nil {
-			return err
-		}
+	}
+	have, err := p.find(ctx, c, m)
+	if err != nil {
+		return err
 	}
 	if have == nil {
 		if have, err = p.begin(ctx, c, m, want, operation, task); err != nil {
