@@ -285,7 +285,11 @@ func (p *Provider) AwaitGuest(ctx context.Context, m vm.Machine, address string)
 	if have == nil {
 		return vm.Missing(m)
 	}
-	if !slices.Contains(have.status().Addresses, address) {
+	want, err := netip.ParseAddr(address)
+	if err != nil {
+		return models.Faultf(models.CodeInvalidSpec, "The address %q that the guest of vm %s should report is not an IP address.", address, m.Name)
+	}
+	if !slices.Contains(have.status().Addresses, want.Unmap().String()) {
 		return models.Faultf(models.CodeGuestSilent, "The guest of vm %s did not report the address %s. Check the image and its guest tools.", m.Name, address)
 	}
 	return nil

@@ -2,7 +2,6 @@ package memory_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/yunshu/yunshu/activities/vm"
 	"github.com/yunshu/yunshu/activities/vm/memory"
@@ -14,14 +13,7 @@ func TestMemory(t *testing.T) {
 	vmtest.Exercise(t, func(t *testing.T) vmtest.Fixture {
 		p := memory.New(memory.Options{Templates: []string{"ubuntu-24.04"}, Networks: []string{"vlan-100"}})
 		return vmtest.Fixture{Provider: p, Template: "ubuntu-24.04", Network: "vlan-100", Hosts: 48,
-			Foreign: p.AddForeign, HasName: p.HasForeign, NoHotAdd: func(m vm.Machine) { p.SetHotAdd(m.ID, false) }}
-	})
-}
-
-func TestMemoryInterrupted(t *testing.T) {
-	t.Parallel()
-	vmtest.Interrupt(t, func(*testing.T) vmtest.Slow {
-		p := memory.New(memory.Options{Delay: 100 * time.Millisecond})
-		return vmtest.Slow{Fixture: vmtest.Fixture{Provider: p, Template: "ubuntu-24.04", Network: "vlan-100"}, Another: p}
+			Foreign: p.AddForeign, HasName: p.HasForeign, NoHotAdd: func(m vm.Machine) { p.SetHotAdd(m.ID, false) },
+			Slow: p.SetDelay, Another: func() vm.Hypervisor { return p }}
 	})
 }

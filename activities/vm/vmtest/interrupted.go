@@ -2,7 +2,6 @@ package vmtest
 
 import (
 	"context"
-	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -12,91 +11,90 @@ import (
 	"github.com/yunshu/yunshu/models"
 )
 
-// Slow is a provider whose clones take a while, and another worker's provider of the same region.
-type Slow struct {
-	Fixture
-	Another vm.Hypervisor
+// while is how long the provider works on a clone that is interrupted.
+const while = 700 * time.Millisecond
+
+// begun is a clone that is under way.
+type begun struct {
+	task  string
+	ended chan error
 }
 
-// Interrupt runs what must hold when a clone is cut off half-way. The parts run one after another: what makes a clone
-// slow may be shared by a whole process.
-func Interrupt(t *testing.T, fresh func(t *testing.T) Slow) {
-	for name, part := range map[string]func(*exercise, Slow){
-		"a cancelled clone leaves nothing":                     (*exercise).cancelled,
-		"another worker goes on with the task":                 (*exercise).resumed,
-		"another worker that knows of no task makes no second": (*exercise).unknown,
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := fresh(t)
-			part(&exercise{T: t, Fixture: s.Fixture, ctx: t.Context()}, s)
-		})
-	}
-}
-
-// begun starts a clone and returns when the provider works on it, with its task and what tells how it ends.
-func (e *exercise) begun(ctx context.Context, v contract.VM) (task string, end chan error) {
+// begin starts a clone and returns as soon as the provider has a task for it.
+func (e *exercise) begin(ctx context.Context, v contract.VM) begun {
 	e.Helper()
-	started, end := make(chan string, 1), make(chan error, 1)
+	e.Slow(while)
+	started := make(chan string, 8)
+	out := begun{ended: make(chan error, 1)}
 	go func() {
-		end <- e.Provider.Clone(ctx, v, models.NewID(), vm.Task{Started: func(task string) { started <- task }})
+		out.ended <- e.Provider.Clone(ctx, v, models.NewID(), vm.Task{Started: func(task string) { started <- task }})
 	}()
 	select {
-	case task = <-started:
-	case err := <-end:
-		require.Fail(e, "the clone ended before it could be cut off", "%v", err)
-	case <-time.After(20 * time.Second):
-		require.Fail(e, "the clone never began")
+	case out.task = <-started:
+	case err := <-out.ended:
+		require.FailNow(e, "the clone ended before it began", "%v", err)
 	}
-	return task, end
+	return out
 }
 
-// alone requires that there is exactly this machine, or none.
-func (e *exercise) alone(v *contract.VM) {
+// machineCount is how many machines of ours there are.
+func (e *exercise) machineCount() int {
 	e.Helper()
 	page, err := e.Provider.Machines(e.ctx, contract.Page{})
 	require.NoError(e, err)
-	var got []models.ID
-	for _, m := range page.Machines {
-		got = append(got, m.ID)
-	}
-	if v == nil {
-		require.Empty(e, got)
-		return
-	}
-	require.Equal(e, []models.ID{v.ID}, got)
+	return len(page.Machines)
 }
 
-func (e *exercise) cancelled(_ Slow) {
+// cancelled gives a clone up half-way. When it returns nothing is under way any more, so that one undo is enough.
+func (e *exercise) cancelled() {
 	v := e.spec("web")
 	ctx, cancel := context.WithCancel(e.ctx)
-	_, end := e.begun(ctx, v)
+	clone := e.begin(ctx, v)
 	cancel()
-	require.Error(e, <-end)
+	require.ErrorIs(e, <-clone.ended, context.Canceled)
 	require.NoError(e, e.Provider.Destroy(e.ctx, of(v), vm.Task{}))
-	require.False(e, e.status(v).Found)
-	e.alone(nil)
+	require.Zero(e, e.machineCount())
+	e.Slow(0)
+	e.clone(v)
+	require.Equal(e, 1, e.machineCount(), "it can be made again")
 }
 
-func (e *exercise) resumed(s Slow) {
+// resumed is a worker that vanished: another one goes on with its task, and the machine is there once.
+func (e *exercise) resumed() {
 	v := e.spec("web")
-	task, end := e.begun(e.ctx, v)
-	require.NoError(e, s.Another.Clone(e.ctx, v, models.NewID(), vm.Task{Resume: task}))
-	require.NoError(e, <-end, "the first worker was only slow")
-	require.True(e, e.status(v).Found)
-	e.alone(&v)
+	clone := e.begin(e.ctx, v)
+	require.NoError(e, e.Another().Clone(e.ctx, v, models.NewID(), vm.Task{Resume: clone.task}))
+	require.Equal(e, 1, e.machineCount())
+	require.Equal(e, small, e.status(v).Size)
+	requireHarmless(e, <-clone.ended)
+	require.Equal(e, 1, e.machineCount())
 }
 
-func (e *exercise) unknown(s Slow) {
+// begunTwice is a worker that vanished before anybody learned of its task: the next attempt must find or wait for what
+// it began, and never make a second machine.
+func (e *exercise) begunTwice() {
 	v := e.spec("web")
-	_, end := e.begun(e.ctx, v)
-	// As Temporal does: again, as long as the fault says that trying again may help.
+	clone := e.begin(e.ctx, v)
+	other := e.Another()
+	// Temporal tries a step again by itself when the provider is busy; so does this.
 	require.Eventually(e, func() bool {
-		err := s.Another.Clone(e.ctx, v, models.NewID(), vm.Task{})
-		if err != nil {
-			e.code(err, models.CodeBusy)
-		}
+		err := other.Clone(e.ctx, v, models.NewID(), vm.Task{})
+		requireHarmless(e, err)
 		return err == nil
 	}, 20*time.Second, 50*time.Millisecond)
-	require.NoError(e, <-end)
-	e.alone(&v)
+	requireHarmless(e, <-clone.ended)
+	require.Equal(e, 1, e.machineCount())
+	require.Equal(e, small, e.status(v).Size)
+	require.NoError(e, e.Provider.Destroy(e.ctx, of(v), vm.Task{}))
+	require.Zero(e, e.machineCount())
+}
+
+// requireHarmless accepts success and what the step is tried again after.
+func requireHarmless(e *exercise, err error) {
+	e.Helper()
+	if err != nil {
+		f := models.AsFault(err)
+		require.NotNil(e, f, "%v", err)
+		require.True(e, f.Code.Info().Retryable, "%s: %s", f.Code, f.Message)
+	}
 }

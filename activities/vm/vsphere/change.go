@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"slices"
 
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/vim25"
@@ -131,6 +130,10 @@ func (p *Provider) shutdown(ctx context.Context, c *vim25.Client, machine *objec
 // AwaitGuest returns once the guest has reported the address.
 func (p *Provider) AwaitGuest(ctx context.Context, m vm.Machine, address string) error {
 	doing := "hear from the guest of " + label(m)
+	want, err := netip.ParseAddr(address)
+	if err != nil {
+		return models.Faultf(models.CodeInvalidSpec, "The address %q that the guest of %s should report is not an IP address.", address, label(m))
+	}
 	c, err := p.client(ctx, doing)
 	if err != nil {
 		return err
@@ -151,22 +154,12 @@ func (p *Provider) AwaitGuest(ctx context.Context, m vm.Machine, address string)
 				seen.nics = v.GuestNicInfo
 			}
 		}
-		return slices.ContainsFunc(seen.addresses(), func(a string) bool { return sameAddress(a, address) })
+		return seen.reports(want)
 	})
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return models.Faultf(models.CodeGuestSilent, "The guest of %s did not report the address %s within %s. Check the image and its guest tools.", label(m), address, p.options.GuestTimeout)
 	}
 	return p.fault(doing, err)
-}
-
-// sameAddress compares addresses as such: IPv6 has many spellings of one.
-func sameAddress(a, b string) bool {
-	x, err := netip.ParseAddr(a)
-	if err != nil {
-		return false
-	}
-	y, err := netip.ParseAddr(b)
-	return err == nil && x.Unmap().WithZone("") == y.Unmap().WithZone("")
 }
 
 // Destroy removes the machine, running or not, and a half-made one too.

@@ -4,13 +4,11 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/vmware/govmomi/find"
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/property"
-	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -31,7 +29,7 @@ func start(t *testing.T) (*vcenter.Server, *vsphere.Provider) {
 	return s, provider(t, s)
 }
 
-// provider is what one worker has of a vCenter.
+// provider is one more provider on a vCenter.
 func provider(t *testing.T, s *vcenter.Server) *vsphere.Provider {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "password")
@@ -39,18 +37,6 @@ func provider(t *testing.T, s *vcenter.Server) *vsphere.Provider {
 	p, err := vsphere.New(vsphere.Options{Region: "tw", URL: s.URL.String(), Username: s.User.Username(), PasswordFile: file, CAFile: s.CAFile})
 	require.NoError(t, err)
 	return p
-}
-
-// TestVSphereInterrupted does not run beside others: the simulator's delay is one for the whole process.
-func TestVSphereInterrupted(t *testing.T) { //nolint:paralleltest // see above
-	t.Cleanup(func() { simulator.TaskDelay.Delay = 0 })
-	vmtest.Interrupt(t, func(t *testing.T) vmtest.Slow {
-		simulator.TaskDelay.Delay = 0
-		s, err := vcenter.Start(t.Context(), vcenter.Options{Password: "secret", TLSDir: t.TempDir(), Hosts: 1, TaskDuration: 300 * time.Millisecond})
-		require.NoError(t, err)
-		t.Cleanup(s.Stop)
-		return vmtest.Slow{Fixture: vmtest.Fixture{Provider: provider(t, s), Template: vcenter.Templates[0], Network: vcenter.Networks[0]}, Another: provider(t, s)}
-	})
 }
 
 func TestVSphere(t *testing.T) {
@@ -85,7 +71,8 @@ func TestVSphere(t *testing.T) {
 				task, err := object.NewVirtualMachine(c.Client, ref.Reference()).Reconfigure(t.Context(), types.VirtualMachineConfigSpec{CpuHotAddEnabled: types.NewBool(false), MemoryHotAddEnabled: types.NewBool(false)})
 				require.NoError(t, err)
 				require.NoError(t, task.WaitEx(t.Context()))
-			}}
+			},
+			Slow: s.Slow, Another: func() vm.Hypervisor { return provider(t, s) }}
 	})
 }
 
@@ -194,15 +181,59 @@ func TestACloneWhoseEarlierTaskFailedIsBegunAgain(t *testing.T) {
 	require.True(t, got.Found)
 }
 
-func TestAMachineSmallerThanItsTemplateIsRefused(t *testing.T) {
+func TestATemplateThatIsLargerThanAskedIsRefusedForGood(t *testing.T) {
 	t.Parallel()
 	_, p := start(t)
 	v := spec(t, p)
-	v.Size.StorageGiB = 4
+	v.Size.StorageGiB = vcenter.TemplateGiB - 1
 	err := p.Clone(t.Context(), v, models.NewID(), vm.Task{})
-	require.True(t, models.IsCode(err, models.CodeInvalidSpec), "%v", err)
-	require.ErrorContains(t, err, "holds 8 GiB, and the vm asks for 4 GiB")
-	status, err := p.Status(t.Context(), vm.Machine{ID: v.ID, Name: v.Name})
+	f := models.AsFault(err)
+	require.NotNil(t, f, "%v", err)
+	require.Equal(t, models.CodeInvalidSpec, f.Code)
+	require.False(t, f.Code.Info().Retryable)
+	require.Regexp(t, `^The template ubuntu-24\.04 in vCenter .* has 8 GiB of disks, which do not shrink to the 7 GiB that vm web \(.*\) asks for\. .*\.$`, f.Message)
+	page, err := p.Machines(t.Context(), contract.Page{})
 	require.NoError(t, err)
-	require.False(t, status.Found)
+	require.Empty(t, page.Machines)
+	v.Size.StorageGiB = vcenter.TemplateGiB
+	require.NoError(t, p.Clone(t.Context(), v, models.NewID(), vm.Task{}), "exactly as large as the template")
+}
+
+// Pages of one listing come from one look: what is removed meanwhile is still listed, and another listing sees it gone.
+func TestPagesOfOneListingAreOneLook(t *testing.T) {
+	t.Parallel()
+	s, p := start(t)
+	for range 3 {
+		require.NoError(t, p.Clone(t.Context(), spec(t, p), models.NewID(), vm.Task{}))
+	}
+	page := contract.Page{Limit: 2, Listing: models.NewID()}
+	first, err := p.Machines(t.Context(), page)
+	require.NoError(t, err)
+	require.Len(t, first.Machines, 2)
+	gone := first.Machines[0]
+	require.NoError(t, p.Destroy(t.Context(), vm.Machine{ID: gone.ID, Name: "web"}, vm.Task{}))
+
+	s.Fail("CreateContainerView", 1, &types.RuntimeFault{}) // a second look would fail
+	page.After = first.Next
+	second, err := p.Machines(t.Context(), page)
+	require.NoError(t, err)
+	require.Len(t, second.Machines, 1)
+	require.Empty(t, second.Next)
+
+	s.Mend()
+	fresh, err := p.Machines(t.Context(), contract.Page{Listing: models.NewID()})
+	require.NoError(t, err)
+	require.Len(t, fresh.Machines, 2)
+	require.NotContains(t, fresh.Machines, gone)
+
+	hosts := contract.Page{Limit: 7, Listing: models.NewID()}
+	some, err := p.Hypervisors(t.Context(), hosts)
+	require.NoError(t, err)
+	s.Fail("CreateContainerView", 1, &types.RuntimeFault{})
+	hosts.After = some.Next
+	rest, err := p.Hypervisors(t.Context(), hosts)
+	require.NoError(t, err)
+	require.Len(t, rest.Hypervisors, 1)
+	_, err = p.Hypervisors(t.Context(), contract.Page{Listing: models.NewID()})
+	require.Error(t, err, "another listing looks for itself")
 }
