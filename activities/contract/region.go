@@ -32,6 +32,9 @@ type SweepInput struct{}
 type Page struct {
 	After string `json:"after,omitempty"` // the last key already seen
 	Limit int    `json:"limit"`
+	// Listing is the same on all pages of one listing, so that a provider may answer them from one look at its
+	// inventory. Without it every page is a look of its own.
+	Listing models.ID `json:"listing,omitzero"`
 }
 
 // Hypervisor is a physical host in a provider's inventory.

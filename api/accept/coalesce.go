@@ -2,19 +2,26 @@ package accept
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/yunshu/yunshu/models"
 )
 
-// coalescer lets concurrent creates share a transaction. Nothing waits for company: a lane takes whatever has queued
-// up while its last transaction was under way, so batches grow with the load and a lone create is alone. A batch that
-// cannot be committed whole falls apart into single creates.
+// coalescer lets concurrent creates share a transaction. A create that finds no transaction under way starts one at
+// once. Those that come meanwhile gather until there are half as many as are under way, or until these are done: what a
+// transaction costs is mostly its own, so batches grow with the load, and a lone create is alone. A batch that cannot be
+// committed whole falls apart into single creates.
 type coalescer struct {
 	accepter *Accepter
-	queue    chan *ticket
 	batch    int
 	done     <-chan struct{}
+
+	mu      sync.Mutex
+	change  *sync.Cond // of what follows
+	waiting []*ticket
+	flying  int // creates in transactions that are under way
+	stopped bool
 }
 
 // ticket is a create that waits for its answer.
@@ -35,7 +42,14 @@ func startCoalescer(ctx context.Context, a *Accepter, lanes, batch int) *coalesc
 	if batch <= 0 {
 		batch = 64
 	}
-	c := &coalescer{accepter: a, queue: make(chan *ticket, 4*batch), batch: batch, done: ctx.Done()}
+	c := &coalescer{accepter: a, batch: batch, done: ctx.Done()}
+	c.change = sync.NewCond(&c.mu)
+	context.AfterFunc(ctx, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.stopped = true
+		c.change.Broadcast()
+	})
 	for range lanes {
 		go c.lane()
 	}
@@ -46,46 +60,44 @@ func startCoalescer(ctx context.Context, a *Accepter, lanes, batch int) *coalesc
 // create may be committed already, and its idempotency key tells.
 func (c *coalescer) submit(ctx context.Context, create VMCreate) (Accepted, error) {
 	t := &ticket{create, make(chan outcome, 1)}
-	stopping := models.Faultf(models.CodeUnavailable, "The gateway is stopping. Try again with the same Idempotency-Key.")
-	select {
-	case c.queue <- t:
-	case <-ctx.Done():
-		return Accepted{}, ctx.Err()
-	case <-c.done:
-		return Accepted{}, stopping
-	}
+	c.mu.Lock()
+	c.waiting = append(c.waiting, t)
+	c.change.Signal()
+	c.mu.Unlock()
 	select {
 	case o := <-t.answer:
 		return o.accepted, o.err
 	case <-ctx.Done():
 		return Accepted{}, ctx.Err()
 	case <-c.done:
-		return Accepted{}, stopping
+		return Accepted{}, models.Faultf(models.CodeUnavailable, "The gateway is stopping. Try again with the same Idempotency-Key.")
 	}
 }
 
 func (c *coalescer) lane() {
-	for {
-		select {
-		case first := <-c.queue:
-			c.serve(c.gather(first))
-		case <-c.done:
-			return
-		}
+	for batch := c.gather(); batch != nil; batch = c.gather() {
+		c.serve(batch)
+		c.mu.Lock()
+		c.flying -= len(batch)
+		c.change.Broadcast()
+		c.mu.Unlock()
 	}
 }
 
-// gather takes what has queued up behind the first, at most one batch.
-func (c *coalescer) gather(first *ticket) []*ticket {
-	batch := []*ticket{first}
-	for len(batch) < c.batch {
-		select {
-		case t := <-c.queue:
-			batch = append(batch, t)
-		default:
-			return batch
-		}
+// gather waits for a batch that is worth a transaction. It returns nil when the gateway stops.
+func (c *coalescer) gather() []*ticket {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for !c.stopped && (len(c.waiting) == 0 || len(c.waiting) < c.flying/2) {
+		c.change.Wait()
 	}
+	if c.stopped {
+		return nil
+	}
+	n := min(len(c.waiting), c.batch)
+	batch := c.waiting[:n:n]
+	c.waiting = c.waiting[n:]
+	c.flying += n
 	return batch
 }
 

@@ -19,7 +19,12 @@ import (
 
 // nounCommand makes the commands of one noun from its table.
 func (a *app) nounCommand(n noun) *cobra.Command {
-	c := &cobra.Command{Use: n.name, Short: n.short, Aliases: []string{n.name + "s"}}
+	c := &cobra.Command{Use: n.name, Short: n.short, Aliases: []string{n.name + "s"}, Args: func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return fmt.Errorf("There is no command %q of %s. See: %s --help", args[0], n.name, cmd.CommandPath())
+		}
+		return nil
+	}, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	if !n.noList {
 		c.AddCommand(a.listCommand(n))
 	}
@@ -229,6 +234,9 @@ func (a *app) send(cmd *cobra.Command, n noun, call client.Call, operation bool)
 	if err := json.Unmarshal(answer.Body, &page); err == nil && page.Items != nil && a.format == "table" {
 		return a.print(page.Items, nil)
 	}
+	if cmd.Name() == "usage" && a.format == "table" {
+		return a.usage(answer.Body)
+	}
 	return a.show(answer.Body)
 }
 
@@ -293,7 +301,7 @@ func (a *app) findings(op client.Operation) error {
 func (a *app) completeNames(name string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 		i := slices.IndexFunc(nouns, func(n noun) bool { return n.name == name })
-		if i < 0 || a.configure("") != nil {
+		if i < 0 || a.configure() != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)

@@ -77,7 +77,14 @@ func (b *bench) throughHTTP(ctx context.Context, tenants, clients int, d time.Du
 	if _, err := load(ctx, clients, d/5, func(ctx context.Context, c, i int) error { return create(ctx, c+1000, i) }); err != nil {
 		return result{}, err
 	}
-	return load(ctx, clients, d, create)
+	if err := b.watchStatements(ctx, s); err != nil {
+		return result{}, err
+	}
+	r, err := load(ctx, clients, d, create)
+	if err != nil {
+		return result{}, err
+	}
+	return r, b.printStatements(ctx, s, r.n)
 }
 
 func serve(ctx context.Context, s *store.Store) (string, func(), error) {
