@@ -140,7 +140,7 @@ func (a *Accepter) tryChange(ctx context.Context, conn *pgxpool.Conn, c *change)
 	if again, err := replay(used, c.Request); err != nil || again != nil {
 		return deref(again), err
 	}
-	if err := a.judge(ctx, conn, c); err != nil {
+	if err := a.judgeChange(ctx, conn, c); err != nil {
 		return Accepted{}, err
 	}
 	o := contract.Operation{

@@ -10,9 +10,9 @@ import (
 	"github.com/yunshu/yunshu/models"
 )
 
-// judge judges an intent by the actor's roles and, only where these say no, by whether they maintain the machine. That
+// judgeChange judges an intent by the actor's roles and, only where these say no, by whether they maintain the machine. That
 // costs those a round trip who would be refused without it, and nobody else.
-func (a *Accepter) judge(ctx context.Context, conn *pgxpool.Conn, c *change) error {
+func (a *Accepter) judgeChange(ctx context.Context, conn *pgxpool.Conn, c *change) error {
 	err := c.check(a.authz)
 	if !models.IsCode(err, models.CodeForbidden, models.CodeNotFound) {
 		return err
