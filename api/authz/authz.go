@@ -43,10 +43,11 @@ func (a Actor) Tenants() []models.ID {
 }
 
 // Resource is what someone wants to act on: its kind, and the path of tenants from the root down to its owner. What
-// belongs to the platform has no path.
+// belongs to the platform has no path. Frozen is what belongs to a suspended tenant.
 type Resource struct {
-	Kind string
-	Path []models.ID
+	Kind   string
+	Path   []models.ID
+	Frozen bool
 }
 
 // Authorizer answers by the policies. A decision depends only on the effective roles and the action, so each is asked
@@ -92,8 +93,12 @@ func (a *Authorizer) Can(actor Actor, action string, r Resource) bool {
 
 // Check returns nil if the actor may, a not-found fault if they may not even know of the resource, and a forbidden
 // fault if they see it but may not do this.
+// A right to change what is frozen is there, but of no use until the tenant is resumed.
 func (a *Authorizer) Check(actor Actor, action string, r Resource) error {
 	if a.Can(actor, action, r) {
+		if r.Frozen && slices.Contains(groupsOf(action), "freeze") {
+			return models.Faultf(models.CodeSuspended, "The tenant, or one above it, is suspended: what it has can be read, and nothing can be changed. Ask an admin of what is above it to resume it.")
+		}
 		return nil
 	}
 	if len(r.Path) > 0 && !a.Can(actor, "tenant.read", r) {
