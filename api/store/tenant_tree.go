@@ -37,7 +37,7 @@ func MoveTenant(db *gorm.DB, t *Tenant, parent *Tenant) error {
 	if err := db.Exec("UPDATE tenants SET parent_id = ? WHERE id = ?", parentID(parent), t.ID).Error; err != nil {
 		return fmt.Errorf("move tenant %s: %w", t.FullName, err)
 	}
-	if err := db.Exec("SELECT recount_quotas(?)", IDs(slices.Concat(before, above))).Error; err != nil {
+	if err := db.Exec("SELECT recount_quotas(?)", slices.Concat(before, above)).Error; err != nil {
 		return fmt.Errorf("count what the ancestors use: %w", err)
 	}
 	if err := freeze(db, t.ID); err != nil {
