@@ -182,6 +182,7 @@ func (w *world) fill(op *huma.Operation) string {
 var bodies = map[string]M{
 	"create-role-binding": {"user": "ada", "role": "member", "tenant": "acme/dev"},
 	"create-token":        {"name": "x"},
+	"move-tenant":         {"parent": "acme"},
 	"create-tenant":       {"name": "web", "parent": "acme/dev"},
 	"create-vm":           {"name": "web-1", "tenant": "acme/dev", "region": "tw", "group": "general", "image": "ubuntu-24-04", "subnet": "lan", "flavor": "medium"},
 	"create-subnet":       {"region": "tw", "name": "dmz", "cidr": "10.2.0.0/16", "network": "vlan-200"},

@@ -103,7 +103,7 @@ func (a *API) assignable(ctx context.Context, tx store.Tx, kind, ref string) (st
 	on, err := store.FindAssigned(tx.DB, kind, ref)
 	ours := err == nil && len(on.Path) == 0 || err != nil && kind != "tenant" && kind != "vm"
 	if err == nil || ours {
-		if err := a.mayChange(ctx, tx, "assignment.create", authz.Resource{Kind: kind, Path: on.Path}, ref); err != nil {
+		if err := a.mayChange(ctx, tx, "assignment.create", authz.Resource{Kind: kind, Path: on.Path, Frozen: on.Frozen}, ref); err != nil {
 			return on, err
 		}
 	}

@@ -94,7 +94,7 @@ func concerns(action, kind string) bool {
 }
 
 // decidedAbove are the actions on a tenant that take the right on what is above it: see checkAbove.
-var decidedAbove = []string{"tenant.delete", "quota.update"}
+var decidedAbove = []string{"tenant.delete", "tenant.move", "tenant.suspend", "quota.update"}
 
 // decidedOn is the resource that the right for an action is asked on.
 func decidedOn(action string, r authz.Resource) authz.Resource {

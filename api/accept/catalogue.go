@@ -17,6 +17,7 @@ type named struct {
 	TenantID     *models.ID
 	TenantName   string
 	Path         []models.ID
+	Frozen       bool
 	RegionState  *string
 	Capabilities []string
 	GroupID      *models.ID
@@ -45,7 +46,7 @@ type near struct {
 }
 
 const names = `
-SELECT t.id, coalesce(t.full_name, ''), coalesce(t.path, '{}'),
+SELECT t.id, coalesce(t.full_name, ''), coalesce(t.path, '{}'), coalesce(t.frozen, false),
 	rg.state, coalesce(rg.capabilities, '{}'),
 	g.id, coalesce(g.name, ''), coalesce(g.policy, ''),
 	im.id, coalesce(im.name, ''), coalesce(im.min_storage_gib, 0), coalesce(im.templates ->> r.region, ''),
@@ -90,7 +91,7 @@ func scanNamed(row pgx.CollectableRow) (named, error) {
 	var n named
 	var cidr *netip.Prefix
 	var gateway, first, last *netip.Addr
-	err := row.Scan(&n.TenantID, &n.TenantName, &n.Path, &n.RegionState, &n.Capabilities, &n.GroupID, &n.GroupName, &n.Policy,
+	err := row.Scan(&n.TenantID, &n.TenantName, &n.Path, &n.Frozen, &n.RegionState, &n.Capabilities, &n.GroupID, &n.GroupName, &n.Policy,
 		&n.ImageID, &n.ImageName, &n.MinStorage, &n.Template,
 		&n.FlavorID, &n.FlavorSize.VCPU, &n.FlavorSize.MemoryMiB, &n.FlavorSize.StorageGiB, &n.FlavorSize.GPU,
 		&n.SubnetID, &n.Net.Name, &cidr, &gateway, &n.Net.DNS, &n.Net.Network, &first, &last, &n.SubnetRegion, &n.SubnetOpen)
@@ -155,7 +156,7 @@ func (c *creation) check(a *authz.Authorizer) error {
 	if n.TenantID == nil {
 		return invisible("tenant", c.Tenant)
 	}
-	if err := a.Check(c.Actor, "vm.create", authz.Resource{Kind: "vm", Path: n.Path}); err != nil {
+	if err := a.Check(c.Actor, "vm.create", authz.Resource{Kind: "vm", Path: n.Path, Frozen: n.Frozen}); err != nil {
 		if models.IsCode(err, models.CodeNotFound) {
 			return invisible("tenant", c.Tenant) // the same words as for a tenant that does not exist
 		}

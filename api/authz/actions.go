@@ -11,7 +11,7 @@ var groups = map[string][]string{
 	// browse: read what everyone chooses from.
 	"browse": {"region.read", "group.read", "image.read", "flavor.read", "subnet.read", "maintainer.read", "maintainer-group.read"},
 	// look: read what a tenant has. A subnet is in both: some are everyone's, some a tenant's.
-	"look": {"tenant.read", "quota.read", "vm.read", "operation.read", "ip-address.read", "role-binding.read", "subnet.read", "assignment.read"},
+	"look": {"tenant.read", "quota.read", "quota-event.read", "vm.read", "operation.read", "ip-address.read", "role-binding.read", "subnet.read", "assignment.read"},
 	// record: read what happened.
 	"record": {"audit-event.read"},
 	// use: work with a tenant's resources.
@@ -21,7 +21,7 @@ var groups = map[string][]string{
 	},
 	// govern: shape a tenant and give rights on it. Giving a role takes the right to give that very role, too.
 	"govern": {
-		"tenant.create", "tenant.update", "tenant.delete", "quota.update", "role-binding.create", "role-binding.delete",
+		"tenant.create", "tenant.update", "tenant.delete", "tenant.move", "tenant.suspend", "quota.update", "role-binding.create", "role-binding.delete",
 		"role-admin.give", "role-member.give", "role-viewer.give", "assignment.create", "assignment.update", "assignment.delete",
 	},
 	// own: what only owners do.
@@ -36,10 +36,15 @@ var groups = map[string][]string{
 		"region.create", "region.update", "region.import", "rack.read", "rack.create", "rack.update", "rack.delete",
 		"group.create", "group.update", "group.delete", "baremetal.read", "baremetal.update", "baremetal.maintain",
 		"image.create", "image.update", "image.delete", "flavor.create", "flavor.update", "flavor.delete",
-		"subnet.create", "subnet.update", "subnet.delete", "leak-check.create",
+		"subnet.create", "subnet.update", "subnet.delete", "leak-check.create", "ledger.read",
 		"maintainer.create", "maintainer.update", "maintainer.delete",
 		"maintainer-group.create", "maintainer-group.update", "maintainer-group.delete",
 		"assignment.read", "assignment.create", "assignment.update", "assignment.delete",
+	},
+	// freeze: what nobody does while the tenant is suspended. What is under way can still be ended, and rights be taken.
+	"freeze": {
+		"vm.create", "vm.power", "vm.resize", "vm.delete", "ip-address.reserve", "ip-address.release", "tenant.create", "tenant.update",
+		"role-binding.create", "assignment.create",
 	},
 	// people: only the platform's admin.
 	"people": {"user.read", "user.create", "user.update", "user.delete", "role-operator.give", "role-auditor.give"},

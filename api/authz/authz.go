@@ -43,10 +43,12 @@ func (a Actor) Tenants() []models.ID {
 }
 
 // Resource is what someone wants to act on: its kind, and the path of tenants from the root down to its owner. What
-// belongs to the platform has no path. Maintained says that the actor is responsible for it.
+// belongs to the platform has no path. Frozen is what belongs to a suspended tenant. Maintained says that the actor is
+// responsible for it.
 type Resource struct {
 	Kind       string
 	Path       []models.ID
+	Frozen     bool
 	Maintained bool
 }
 
@@ -98,14 +100,25 @@ func (a *Authorizer) allows(roles []string, action, kind string) bool {
 
 // Check returns nil if the actor may, a not-found fault if they may not even know of the resource, and a forbidden
 // fault if they see it but may not do this.
+// A right to change what is frozen is there, but of no use until the tenant is resumed.
 func (a *Authorizer) Check(actor Actor, action string, r Resource) error {
 	if a.Can(actor, action, r) {
+		if frozen(action, r) {
+			return models.Faultf(models.CodeSuspended, suspended)
+		}
 		return nil
 	}
 	if len(r.Path) > 0 && !a.Can(actor, "tenant.read", r) {
 		return models.Faultf(models.CodeNotFound, "There is no such %s that you can see.", r.Kind)
 	}
 	return a.forbidden(action, r)
+}
+
+const suspended = "The tenant, or one above it, is suspended: what it has can be read, and nothing can be changed. Ask an admin of what is above it to resume it."
+
+// frozen reports whether an action has to wait until the tenant is resumed.
+func frozen(action string, r Resource) bool {
+	return r.Frozen && slices.Contains(groupsOf(action), "freeze")
 }
 
 // effective returns the actor's roles on the resource, sorted, each once.

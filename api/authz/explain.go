@@ -19,6 +19,9 @@ type Explanation struct {
 func (a *Authorizer) Explain(actor Actor, action string, r Resource) Explanation {
 	for _, role := range effective(actor, r) {
 		if a.allows([]string{role}, action, r.Kind) {
+			if frozen(action, r) {
+				return Explanation{Action: action, Why: suspended}
+			}
 			return Explanation{Action: action, Allowed: true, Why: allowedBy(role)}
 		}
 	}

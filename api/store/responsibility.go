@@ -25,12 +25,13 @@ type Assigned struct {
 	Region   string
 	TenantID *models.ID
 	Path     IDs // of its tenant; empty: the platform's
+	Frozen   bool
 }
 
 // Resource is the resource as the policies see it.
-func (a Assigned) Resource() authz.Resource { return authz.Resource{Kind: a.Kind, Path: a.Path} }
+func (a Assigned) Resource() authz.Resource { return authz.Resource{Kind: a.Kind, Path: a.Path, Frozen: a.Frozen} }
 
-const assignedView = `SELECT r.kind, r.id, r.name, r.region, r.tenant_id, coalesce(t.path, '{}') AS path
+const assignedView = `SELECT r.kind, r.id, r.name, r.region, r.tenant_id, coalesce(t.path, '{}') AS path, coalesce(t.frozen, false) AS frozen
 FROM resources r LEFT JOIN tenants t ON t.id = r.tenant_id WHERE `
 
 // one is the condition on the view resources that chooses one resource: of a region by its name, of a tenant by its

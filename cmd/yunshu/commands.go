@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -125,11 +126,23 @@ func (a *app) actionCommand(n noun, act action) *cobra.Command {
 		if strings.Contains(path, "{group}") {
 			group, _ := cmd.Flags().GetString("group") // it is added below
 			path = strings.ReplaceAll(path, "{group}", url.PathEscape(group))
-			if limits, ok := b["limits"]; ok {
-				b = limits.(map[string]any)
+			if limits, ok := b["limits"].(map[string]any); ok {
+				maps.Copy(b, limits)
+				delete(b, "limits")
 			}
 		}
-		call := client.Call{Method: method, Path: n.path + "/" + id + "/" + path}
+		call := client.Call{Method: method, Path: n.path + "/" + id + "/" + path, Query: url.Values{}}
+		for key, value := range b {
+			switch {
+			case key == "?csv":
+				call.Path += ".csv"
+			case strings.HasPrefix(key, "?"): // goes into the query
+				call.Query.Set(key[1:], fmt.Sprint(value))
+			default:
+				continue
+			}
+			delete(b, key)
+		}
 		if len(b) > 0 {
 			call.Body = b
 		}
@@ -228,6 +241,10 @@ func (a *app) send(cmd *cobra.Command, n noun, call client.Call, operation bool)
 	if len(answer.Body) == 0 {
 		return nil
 	}
+	if strings.HasPrefix(answer.Header.Get("Content-Type"), "text/") {
+		_, err := a.out.Write(answer.Body)
+		return err
+	}
 	var page struct {
 		Items []json.RawMessage `json:"items"`
 	}
@@ -275,6 +292,22 @@ func (a *app) leakCheckCommand() *cobra.Command {
 	}}
 	c.Flags().StringArrayVar(&regions, "region", nil, "only this region; repeat for more")
 	return c
+}
+
+// ledgerCheckCommand adds up the books. It prints what is not balanced, and nothing where everything is.
+func (a *app) ledgerCheckCommand() *cobra.Command {
+	return &cobra.Command{Use: "ledger-check", Short: "Prove that every use is the sum of what lives; prints nothing when it is", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		var check struct {
+			Findings []json.RawMessage `json:"findings"`
+		}
+		if err := a.client.Get(cmd.Context(), "/v1/ledger-check", nil, &check); err != nil || len(check.Findings) == 0 {
+			return err
+		}
+		if err := a.print(check.Findings, []string{"kind", "resource_kind", "resource_id", "message"}); err != nil {
+			return err
+		}
+		return errFailed
+	}}
 }
 
 func (a *app) findings(op client.Operation) error {
