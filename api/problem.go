@@ -27,6 +27,7 @@ type Problem struct {
 	Errors      []models.FieldError `json:"errors,omitempty" doc:"Everything that is wrong with the request, field by field."`
 	Shortages   []models.Shortage   `json:"shortages,omitempty" doc:"What was asked, what is free, and where."`
 	Reasons     []models.Reason     `json:"reasons,omitempty" doc:"How many hosts could not take the machine, by cause."`
+	Missing     string              `json:"missing,omitempty" doc:"The right that you lack." example:"vm.power"`
 	OperationID *models.ID          `json:"operation_id,omitempty" format:"uuid" doc:"The operation in the way."`
 }
 
@@ -130,7 +131,7 @@ func problemOf(ctx context.Context, err error) *Problem {
 	info := f.Code.Info()
 	return &Problem{
 		Type: "/errors/" + string(info.Code), Title: strings.TrimSuffix(info.Title, "."), Status: info.Status, Detail: f.Message,
-		Code: info.Code, RequestID: id, Errors: f.Fields, Shortages: f.Shortages, Reasons: f.Reasons, OperationID: f.Operation,
+		Code: info.Code, RequestID: id, Errors: f.Fields, Shortages: f.Shortages, Reasons: f.Reasons, OperationID: f.Operation, Missing: f.Missing,
 	}
 }
 

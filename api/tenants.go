@@ -171,7 +171,10 @@ func (a *API) parentFor(ctx context.Context, tx store.Tx, ref string) (*store.Te
 }
 
 func (a *API) getTenant(ctx context.Context, in *TenantPath) (*Resource[Tenant], error) {
-	t, err := a.visibleTenant(ctx, in.ID.String())
+	t, err := a.store.Tenant(ctx, in.ID.String())
+	if err == nil {
+		_, err = a.checkOn(ctx, "tenant.read", t.Resource("tenant"), t.ID.String())
+	}
 	if err != nil {
 		return nil, err
 	}

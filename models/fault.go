@@ -152,6 +152,7 @@ type Fault struct {
 	Shortages []Shortage   `json:"shortages,omitempty"`
 	Reasons   []Reason     `json:"reasons,omitempty"`
 	Operation *ID          `json:"operation_id,omitempty"` // the operation in the way
+	Missing   string       `json:"missing,omitempty"`      // the right that the actor lacks
 
 	cause error
 }

@@ -71,6 +71,8 @@ type change struct {
 	minimum int64 // storage that the image needs
 	target  models.Size
 	draws   drawn
+
+	maintained bool // the actor is responsible for it; asked only where their roles say no
 }
 
 func (a *Accepter) changeVM(ctx context.Context, c change) (Accepted, error) {
@@ -139,7 +141,7 @@ func (a *Accepter) tryChange(ctx context.Context, conn *pgxpool.Conn, c *change)
 	if again, err := replay(used, c.Request); err != nil || again != nil {
 		return deref(again), err
 	}
-	if err := c.check(a.authz); err != nil {
+	if err := a.judgeChange(ctx, conn, c); err != nil {
 		return Accepted{}, err
 	}
 	o := contract.Operation{
@@ -172,7 +174,7 @@ func (c *change) check(auth *authz.Authorizer) error {
 	if c.vm.ID == models.NoID {
 		return invisible("vm", c.id.String())
 	}
-	if err := auth.Check(c.Actor, c.action, authz.Resource{Kind: "vm", Path: c.path, Frozen: c.frozen}); err != nil {
+	if err := auth.Check(c.Actor, c.action, authz.Resource{Kind: "vm", Path: c.path, Frozen: c.frozen, Maintained: c.maintained}); err != nil {
 		if models.IsCode(err, models.CodeNotFound) {
 			return invisible("vm", c.id.String())
 		}

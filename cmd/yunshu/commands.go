@@ -78,7 +78,7 @@ func (a *app) getCommand(n noun) *cobra.Command {
 
 // createCommand makes one. What names it is the only argument.
 func (a *app) createCommand(n noun) *cobra.Command {
-	what := map[string]string{"role-binding": "user", "ip-address": "subnet"}[n.name]
+	what := map[string]string{"role-binding": "user", "ip-address": "subnet", "assignment": "resource"}[n.name]
 	if what == "" {
 		what = "name"
 	}
@@ -89,6 +89,12 @@ func (a *app) createCommand(n noun) *cobra.Command {
 			return err
 		}
 		b[what] = args[0]
+		if n.name == "assignment" {
+			kind, _ := b["resource_kind"].(string) // absent: it names no kind, which is said
+			if _, b[what], err = a.assignableID(cmd, kind, args[0]); err != nil {
+				return err
+			}
+		}
 		call := client.Call{Method: http.MethodPost, Path: n.path, Body: b}
 		if dry {
 			call.Query = url.Values{"dry_run": {"true"}}
@@ -252,13 +258,15 @@ func (a *app) send(cmd *cobra.Command, n noun, call client.Call, operation bool)
 }
 
 func (a *app) meCommand() *cobra.Command {
-	return &cobra.Command{Use: "me", Short: "Who you are, and your roles", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+	c := &cobra.Command{Use: "me", Short: "Who you are, and your roles", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		answer, err := a.client.Do(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/me"})
 		if err != nil {
 			return err
 		}
 		return a.show(answer.Body)
 	}}
+	c.AddCommand(a.responsibilitiesCommand(), a.permissionsCommand())
+	return c
 }
 
 // leakCheckCommand compares the database with the world. It prints what differs, and nothing where nothing does.

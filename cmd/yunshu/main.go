@@ -89,7 +89,7 @@ func command(out *os.File) *cobra.Command {
 	for _, n := range nouns {
 		root.AddCommand(a.nounCommand(n))
 	}
-	root.AddCommand(a.meCommand(), a.leakCheckCommand(), a.ledgerCheckCommand())
+	root.AddCommand(a.meCommand(), a.responsibleCommand(), a.leakCheckCommand(), a.ledgerCheckCommand())
 	return root
 }
 

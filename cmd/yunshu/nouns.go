@@ -49,6 +49,13 @@ var (
 		{"flavor", "flavor", text, "named size", "flavor"}, {"vcpu", "vcpu", number, "processors", ""},
 		{"memory-mib", "memory_mib", number, "memory in MiB", ""}, {"storage-gib", "storage_gib", number, "storage in GiB", ""}, {"gpu", "gpu", number, "GPUs", ""},
 	}
+	maintainerFields = []field{
+		{"display-name", "display_name", text, "name for people", ""}, {"email", "email", text, "where to write to", ""}, {"phone", "phone", text, "where to call", ""},
+		{"chat", "chat", text, "where to chat", ""}, {"user", "user", text, "their account, which gets rights on what they maintain", "user"},
+	}
+	maintainerGroupFields = []field{{"description", "description", text, "what it is for", ""}, {"member", "members", texts, "a maintainer; repeat for more", "maintainer"}}
+
+	ofKind   = field{"kind", "resource_kind", text, "region, rack, group, baremetal, tenant or vm", ""}
 	byRegion = field{"region", "region", text, "only of this region", "region"}
 	byTenant = field{"tenant", "tenant", text, "only of this tenant, such as acme/dev", "tenant"}
 	subtree  = field{"subtree", "subtree", truth, "and of all tenants below it", ""}
@@ -79,7 +86,17 @@ var nouns = []noun{
 		create:  []field{{"user", "user", text, "whose token; default: yours", ""}, {"expires-at", "expires_at", text, "when it ends, such as 2027-01-31T00:00:00Z", ""}}},
 	{name: "role-binding", path: "/v1/role-bindings", short: "Who has which role where", columns: []string{"user", "role", "tenant", "created_at", "id"}, delete: true,
 		filters: []field{{"user", "user", text, "only of this user", ""}, byTenant},
-		create:  []field{{"role", "role", text, "admin, operator, member or viewer", ""}, {"tenant", "tenant", text, "on this tenant; default: on the platform", "tenant"}}},
+		create:  []field{{"role", "role", text, "on a tenant: owner, admin, member or viewer; on the platform: admin, operator or auditor", ""}, {"tenant", "tenant", text, "on this tenant; default: on the platform", "tenant"}}},
+	{name: "maintainer", path: "/v1/maintainers", short: "People to turn to about resources", key: "name", columns: []string{"name", "display_name", "email", "phone", "chat", "user", "id"}, delete: true,
+		create: maintainerFields, update: maintainerFields},
+	{name: "maintainer-group", path: "/v1/maintainer-groups", short: "Sets of maintainers", key: "name", columns: []string{"name", "members", "description", "id"}, delete: true,
+		create: maintainerGroupFields, update: maintainerGroupFields},
+	{name: "assignment", path: "/v1/assignments", short: "Who is responsible for which resource", columns: []string{"resource_kind", "resource_name", "maintainer", "maintainer_group", "primary", "id"}, delete: true,
+		filters: []field{ofKind, {"resource-id", "resource_id", text, "only of this resource", ""}, {"maintainer", "maintainer", text, "only to this maintainer", "maintainer"}, {"maintainer-group", "maintainer_group", text, "only to this maintainer group", "maintainer-group"}},
+		create:  []field{{"kind", "resource_kind", text, "region, rack, group, baremetal, tenant or vm", ""}, {"maintainer", "maintainer", text, "who shall be responsible", "maintainer"}, {"maintainer-group", "maintainer_group", text, "or which group", "maintainer-group"}, {"primary", "primary", truth, "ask them first", ""}},
+		update:  []field{{"primary", "primary", truth, "ask them first", ""}}},
+	{name: "unmaintained-resource", path: "/v1/unmaintained-resources", short: "Resources for which nobody is responsible", columns: []string{"resource_kind", "resource_name", "region", "resource_id"}, noGet: true,
+		filters: []field{ofKind, byRegion}},
 	{name: "region", path: "/v1/regions", short: "Places where machines are", columns: []string{"name", "title", "state", "workers", "hypervisors", "connected", "placeable"},
 		create:  []field{{"title", "title", text, "for people", ""}, {"capability", "capabilities", texts, "vm, bm, k8s, storage or network; repeat for more", ""}},
 		update:  []field{{"title", "title", text, "for people", ""}, {"state", "state", text, "ready or cordoned", ""}, {"capability", "capabilities", texts, "vm, bm, k8s, storage or network", ""}},
