@@ -150,7 +150,9 @@ func (p *Problem) headers() map[string]string {
 func refuse(c *gin.Context, err error) {
 	p := problemOf(c.Request.Context(), err)
 	for name, value := range p.headers() {
-		c.Header(name, value)
+		if c.Writer.Header().Get(name) == "" {
+			c.Header(name, value)
+		}
 	}
 	body, err := json.Marshal(p)
 	if err != nil {

@@ -33,6 +33,7 @@ type Options struct {
 	Logger     *slog.Logger
 	Metrics    *prometheus.Registry // nil: one of its own
 	Version    string               // of the program
+	Limits     RateLimits           // of each client; zero: none
 }
 
 // API answers HTTP.
@@ -49,6 +50,7 @@ type API struct {
 	version    string
 	log        *slog.Logger
 	tokens     *tokenCache
+	limits     *limiter
 	metrics    *metrics
 	stopping   context.Context // of the gateway, not of a request: ends when it begins to stop
 	stop       context.CancelFunc
@@ -70,7 +72,7 @@ func New(o Options) *API {
 	}
 	a := &API{
 		store: o.Store, accept: o.Accept, authz: o.Authz, temporal: o.Temporal, temporalUI: strings.TrimSuffix(o.TemporalUI, "/"),
-		version: o.Version, log: o.Logger, tokens: newTokenCache(o.Store), metrics: newMetrics(o.Metrics, o.Store), engine: newEngine(),
+		version: o.Version, log: o.Logger, tokens: newTokenCache(o.Store), limits: newLimiter(o.Limits), metrics: newMetrics(o.Metrics, o.Store), engine: newEngine(),
 	}
 	a.stopping, a.stop = context.WithCancel(context.Background())
 	a.namespace, a.workers, a.progress, a.watcher = o.Namespace, newWorkerWatch(o.Temporal), newProgressWatch(o.Temporal, o.Failures), newWatcher(o.Store)
@@ -78,7 +80,7 @@ func New(o Options) *API {
 	a.engine.NoRoute(noRoute)
 	a.engine.NoMethod(noMethod)
 	a.plainRoutes(o.Metrics)
-	a.huma = humagin.NewWithGroup(a.engine, a.engine.Group("/", a.authenticate, readBody, checkText, conditional), config())
+	a.huma = humagin.NewWithGroup(a.engine, a.engine.Group("/", a.authenticate, a.admit, readBody, checkText, conditional), config())
 	a.huma.UseMiddleware(a.auditRefusals)
 	a.routes(a.huma)
 	return a

@@ -29,7 +29,9 @@ type Assigned struct {
 }
 
 // Resource is the resource as the policies see it.
-func (a Assigned) Resource() authz.Resource { return authz.Resource{Kind: a.Kind, Path: a.Path, Frozen: a.Frozen} }
+func (a Assigned) Resource() authz.Resource {
+	return authz.Resource{Kind: a.Kind, Path: a.Path, Frozen: a.Frozen}
+}
 
 const assignedView = `SELECT r.kind, r.id, r.name, r.region, r.tenant_id, coalesce(t.path, '{}') AS path, coalesce(t.frozen, false) AS frozen
 FROM resources r LEFT JOIN tenants t ON t.id = r.tenant_id WHERE `

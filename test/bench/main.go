@@ -77,6 +77,7 @@ func run(ctx context.Context, short, profile bool, only string) error {
 		run  func(context.Context) error
 	}{
 		{"accept", b.accepts},
+		{"fairness", b.fairness},
 		{"placement", b.placement},
 		{"addresses", b.addresses},
 		{"list", b.lists},

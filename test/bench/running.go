@@ -203,7 +203,7 @@ func (b *bench) provisions(ctx context.Context, t client.Client, r region, n, ti
 		serial += n
 		err := atOnce(n, 16, func(i int) error {
 			name := fmt.Sprintf("vm-%d", first+i)
-			return post(ctx, http.DefaultClient, url+"/v1/vms", name, fmt.Sprintf(`{"name":%q,"tenant":"root/t-1","region":"tw","group":"general","image":"ubuntu","flavor":"small","subnet":"lan"}`, name))
+			return post(ctx, http.DefaultClient, token, url+"/v1/vms", name, fmt.Sprintf(`{"name":%q,"tenant":"root/t-1","region":"tw","group":"general","image":"ubuntu","flavor":"small","subnet":"lan"}`, name))
 		})
 		if err == nil {
 			err = awaitRunning(ctx, s, serial)
