@@ -13,6 +13,7 @@ require (
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/viper v1.21.0
 	github.com/stretchr/testify v1.12.1
+	github.com/vgarvardt/pgx-google-uuid/v5 v5.6.0
 	github.com/vmware/govmomi v0.56.0
 	go.temporal.io/api v1.63.5
 	go.temporal.io/sdk v1.50.0

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -33,13 +34,14 @@ func TestAccess(t *testing.T) {
 	e := newEdge(t)
 	w := e.world()
 	callers := []struct{ name, token string }{
-		{"nobody", e.user("nobody")}, {"rival", e.user("rival-admin", "admin@rival")}, {"viewer", e.user("viewer", "viewer@acme")},
-		{"member", e.user("member", "member@acme")}, {"admin", e.user("acme-admin", "admin@acme")},
-		{"operator", e.user("operator", "operator")}, {"root", e.admin},
+		{"nobody", e.user("nobody")}, {"rival", e.user("rival-admin", "admin@rival")}, {"keeper", e.keeper(w)}, {"viewer", e.user("viewer", "viewer@acme")},
+		{"member", e.user("member", "member@acme")}, {"admin", e.user("acme-admin", "admin@acme")}, {"owner", e.user("acme-owner", "owner@acme")},
+		{"auditor", e.user("auditor", "auditor")}, {"operator", e.user("operator", "operator")}, {"root", e.admin},
 	}
 	var out strings.Builder
-	fmt.Fprint(&out, "Who gets through where. Everything is tenant acme/dev's, or the platform's. viewer, member and admin have their role\n"+
-		"on acme, rival is admin of another tenant, operator and root have their role on the platform.\n\n")
+	fmt.Fprint(&out, "Who gets through where. Everything is tenant acme/dev's, or the platform's. viewer, member, admin and owner have their\n"+
+		"role on acme, rival is admin of another tenant, auditor, operator and root have their role on the platform. keeper\n"+
+		"has no role, but maintains acme/dev and the rack.\n\n")
 	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	fmt.Fprint(table, "endpoint\taction")
 	for _, c := range callers {
@@ -90,7 +92,7 @@ func (e *edge) world() *world {
 	w.ids["tenants"] = e.tenant("dev", "acme").ID
 	e.user("ada")
 	e.call(e.admin, "PUT", path("tenants/%s/quotas/everywhere", w.ids["tenants"]), M{"vcpu": 1000}).is(200)
-	for _, kind := range []string{"racks", "groups", "baremetals", "images", "flavors", "subnets", "ip-addresses", "vms", "operations"} {
+	for _, kind := range []string{"racks", "groups", "baremetals", "images", "flavors", "subnets", "ip-addresses", "vms", "operations", "maintainers", "maintainer-groups", "assignments"} {
 		w.ids[kind] = models.NewID()
 	}
 	for _, sql := range []string{
@@ -108,8 +110,13 @@ func (e *edge) world() *world {
 			VALUES (@vms, @tenants, 'v0', 'tw', @groups, @baremetals, @images, @subnets, '10.1.0.11', 'running', 1, 1024, 10, 'ada')`,
 		`INSERT INTO operations (id, kind, tenant_id, region, resource_kind, resource_id, resource_name, actor_id, actor, state, input)
 			VALUES (@operations, 'vm.power', @tenants, 'tw', 'vm', @vms, 'v0', @vms, 'ada', 'running', '{}')`,
+		"INSERT INTO maintainer_groups (id, name) VALUES (@maintainer-groups, 'night-shift')",
+		"INSERT INTO maintainers (id, name, email) VALUES (@maintainers, 'keeper', 'keeper@example.com')",
+		`INSERT INTO assignments (id, resource_kind, resource_id, tenant_id, maintainer_id, is_primary)
+			VALUES (@assignments, 'tenant', @tenants, @tenants, @maintainers, true), (gen_random_uuid(), 'rack', @racks, NULL, @maintainers, true)`,
 	} {
-		for kind, id := range w.ids {
+		for _, kind := range slices.Backward(slices.Sorted(maps.Keys(w.ids))) { // a name before those that it begins with
+			id := w.ids[kind]
 			sql = strings.ReplaceAll(sql, "@"+kind, "'"+id.String()+"'")
 		}
 		_, err := e.store.Pool.Exec(e.t.Context(), sql)
@@ -118,11 +125,25 @@ func (e *edge) world() *world {
 	return w
 }
 
+// keeper is someone without any role who maintains a tenant and a rack.
+func (e *edge) keeper(w *world) (token string) {
+	e.t.Helper()
+	token = e.user("keeper")
+	e.call(e.admin, "PATCH", path("maintainers/%s", w.ids["maintainers"]), M{"user": "keeper"}).is(200)
+	return token
+}
+
 // try calls an endpoint with a good request that changes as little as possible: a dry run, or a version that is not
 // the resource's, which is looked at after the rights.
 func (w *world) try(op *huma.Operation, token string) answer {
 	w.t.Helper()
-	where, query := w.fill(op), ""
+	return w.tryAt(op, token, w.fill(op))
+}
+
+// tryAt is try on what the path names.
+func (w *world) tryAt(op *huma.Operation, token, where string) answer {
+	w.t.Helper()
+	query := ""
 	var body any
 	if s := bodySchema(w.api, op); s != nil {
 		body = w.body(op, s)
@@ -161,11 +182,15 @@ func (w *world) fill(op *huma.Operation) string {
 var bodies = map[string]M{
 	"create-role-binding": {"user": "ada", "role": "member", "tenant": "acme/dev"},
 	"create-token":        {"name": "x"},
+	"move-tenant":         {"parent": "acme"},
 	"create-tenant":       {"name": "web", "parent": "acme/dev"},
 	"create-vm":           {"name": "web-1", "tenant": "acme/dev", "region": "tw", "group": "general", "image": "ubuntu-24-04", "subnet": "lan", "flavor": "medium"},
 	"create-subnet":       {"region": "tw", "name": "dmz", "cidr": "10.2.0.0/16", "network": "vlan-200"},
 	"reserve-ip-address":  {"subnet": "lan", "region": "tw", "tenant": "acme/dev"},
 	"resize-vm":           {"flavor": "medium"},
+	"create-assignment":   {"resource_kind": "tenant", "resource": "acme/dev", "maintainer_group": "night-shift"},
+
+	"create-maintainer-group": {"name": "day-shift"},
 }
 
 // body is a good body of an endpoint.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
@@ -27,7 +28,8 @@ func harmless(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", "")
 }
 
-// auditRefusals writes down every write that was refused to somebody who is known, whatever refused it.
+// auditRefusals writes down every write that was refused to somebody who is known, whatever refused it; of those who
+// ask too often one in a while.
 func (a *API) auditRefusals(c *gin.Context) {
 	c.Next()
 	status := c.Writer.Status()
@@ -35,6 +37,9 @@ func (a *API) auditRefusals(c *gin.Context) {
 		return
 	}
 	r := scope(c.Request.Context())
+	if status == http.StatusTooManyRequests && !a.limits.note(r.actor.TokenID, time.Now()) {
+		return
+	}
 	action := a.actions()[c.Request.Method+" "+c.FullPath()]
 	kind, _, _ := strings.Cut(action, ".")
 	on := store.Subject{Kind: kind, ID: harmless(c.Param("id") + c.Param("name")), TenantID: r.tenant}

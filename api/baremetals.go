@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"gorm.io/gorm"
 
+	"github.com/yunshu/yunshu/api/authz"
 	"github.com/yunshu/yunshu/api/store"
 	"github.com/yunshu/yunshu/models"
 )
@@ -90,7 +91,7 @@ func (a *API) listBaremetals(ctx context.Context, in *listBaremetalsInput) (*Lis
 }
 
 func (a *API) getBaremetal(ctx context.Context, in *ByID) (*Resource[Baremetal], error) {
-	if err := a.mayRead(ctx, "baremetal"); err != nil {
+	if err := a.mayReadOne(ctx, "baremetal", in.ID); err != nil {
 		return nil, err
 	}
 	b, err := a.store.Baremetal(ctx, in.ID)
@@ -101,8 +102,13 @@ func (a *API) getBaremetal(ctx context.Context, in *ByID) (*Resource[Baremetal],
 }
 
 func (a *API) updateBaremetal(ctx context.Context, in *updateBaremetalInput) (*Resource[Baremetal], error) {
-	answer, err := platformWrite(ctx, a, restructure(change(ctx, "baremetal.update")), func(tx *gorm.DB) (store.Answer[Baremetal], error) {
+	c := restructure(change(ctx, in.action()))
+	answer, err := store.Write(ctx, a.store, c, func(t store.Tx) (store.Answer[Baremetal], error) {
 		var none store.Answer[Baremetal]
+		tx := t.DB
+		if err := a.mayChange(ctx, t, c.Action, authz.Resource{Kind: "baremetal"}, in.ID.String()); err != nil {
+			return none, err
+		}
 		b, err := store.BaremetalByID(tx, in.ID)
 		if err != nil {
 			return none, err
@@ -124,6 +130,14 @@ func (a *API) updateBaremetal(ctx context.Context, in *updateBaremetalInput) (*R
 		return nil, err
 	}
 	return seen(answer.Body, answer.Body.Version)
+}
+
+// action is the right that the change takes: to mark maintenance takes less than to move the server.
+func (in *updateBaremetalInput) action() string {
+	if in.Body.Maintenance != nil && in.Body.Rack == nil && in.Body.Group == nil {
+		return "baremetal.maintain"
+	}
+	return "baremetal.update"
 }
 
 // apply puts the change into the server, and returns the group that it shall belong to.

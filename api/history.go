@@ -77,8 +77,9 @@ func (a *API) history(ctx context.Context, k store.Versioned, id string, p Pagin
 			return nil, badToken()
 		}
 	}
+	maintains := a.maintains(ctx, k.Kind, id)
 	if !k.Owned() { // what is the platform's own is not said to be there, or not, to those who may not look
-		if err := a.mayReadVersion(ctx, k, store.Version{}); err != nil {
+		if err := a.mayReadVersion(ctx, k, store.Version{}, maintains); err != nil {
 			return nil, err
 		}
 	}
@@ -87,7 +88,7 @@ func (a *API) history(ctx context.Context, k store.Versioned, id string, p Pagin
 	if err != nil {
 		return nil, err
 	}
-	visible, err := a.visibleVersions(ctx, k, rows)
+	visible, err := a.visibleVersions(ctx, k, rows, maintains)
 	if err != nil {
 		return nil, err
 	}
@@ -104,11 +105,11 @@ func (a *API) history(ctx context.Context, k store.Versioned, id string, p Pagin
 }
 
 // visibleVersions keeps what the actor may see: a resource may have had other owners before.
-func (a *API) visibleVersions(ctx context.Context, k store.Versioned, rows []store.Version) ([]store.Version, error) {
+func (a *API) visibleVersions(ctx context.Context, k store.Versioned, rows []store.Version, maintains maintaining) ([]store.Version, error) {
 	var out []store.Version
 	refusal := error(models.Faultf(models.CodeNotFound, "There is no such %s that you can see.", k.Kind))
 	for _, v := range rows {
-		if err := a.mayReadVersion(ctx, k, v); err != nil {
+		if err := a.mayReadVersion(ctx, k, v, maintains); err != nil {
 			if len(rows) == 1 || models.IsCode(err, models.CodeForbidden) {
 				refusal = err
 			}
@@ -122,14 +123,15 @@ func (a *API) visibleVersions(ctx context.Context, k store.Versioned, rows []sto
 	return out, nil
 }
 
-// mayReadVersion is the right to read the resource, at the tenant that it belonged to then. What belonged to a tenant that is
-// gone is there for those who see everything.
-func (a *API) mayReadVersion(ctx context.Context, k store.Versioned, v store.Version) error {
+// mayReadVersion is the right to read the resource, at the tenant that it belonged to then, or as its maintainer. What
+// belonged to a tenant that is gone is there for those who see everything.
+func (a *API) mayReadVersion(ctx context.Context, k store.Versioned, v store.Version, maintains maintaining) error {
 	path, gone := v.Owner()
 	if gone && !store.ScopeOf(actor(ctx)).All {
 		return models.Faultf(models.CodeNotFound, "There is no such %s that you can see.", k.Kind)
 	}
-	return a.check(ctx, actor(ctx), k.Kind+".read", authz.Resource{Kind: k.Kind, Path: path})
+	_, err := a.checkMaintained(ctx, k.Kind+".read", authz.Resource{Kind: k.Kind, Path: path}, maintains)
+	return err
 }
 
 // changes finds the audit events of the changes between versions.
@@ -194,7 +196,7 @@ func (a *API) pastVM(ctx context.Context, id models.ID, at time.Time) (*Resource
 	if v == nil {
 		return nil, models.Faultf(models.CodeNotFound, "There was no such vm that you can see at that time.")
 	}
-	if err := a.mayReadVersion(ctx, k, *v); err != nil {
+	if err := a.mayReadVersion(ctx, k, *v, a.maintains(ctx, k.Kind, id.String())); err != nil {
 		return nil, err
 	}
 	was, err := a.store.PastVM(ctx, *v, at)

@@ -181,7 +181,7 @@ func (a *API) address(ctx context.Context, who authz.Actor, id models.ID, action
 	if err != nil {
 		return i, err
 	}
-	return i, a.check(ctx, who, action, authz.Resource{Kind: "ip-address", Path: i.TenantPath})
+	return i, a.check(ctx, who, action, authz.Resource{Kind: "ip-address", Path: i.TenantPath, Frozen: i.TenantFrozen != nil && *i.TenantFrozen})
 }
 
 func (a *API) releaseAddress(ctx context.Context, in *ByID) (*struct{}, error) {

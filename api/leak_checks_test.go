@@ -88,7 +88,7 @@ func TestTheLedgerTellsEveryImbalance(t *testing.T) {
 		{"no allocation", "DELETE FROM allocations WHERE resource_kind = 'vm'", []string{"quota_sum", "quota_sum", "quota_sum", "host_sum", "allocation"}, "counts"},
 		{"no machine", "DELETE FROM vms", []string{"allocation", "address"}, "The ledger takes something for a vm that does not exist."},
 		{"no address", "DELETE FROM ip_addresses WHERE vm_id IS NOT NULL", []string{"address"}, "but no address is taken for it."},
-		{"another address", "UPDATE ip_addresses SET address = '10.1.0.14' WHERE vm_id IS NOT NULL", []string{"address"}, "but another one is taken for it."},
+		{"another address", "UPDATE ip_addresses SET address = '10.99.0.1' WHERE vm_id IS NOT NULL", []string{"address"}, "but another one is taken for it."},
 		{"reservation without allocation", "DELETE FROM allocations WHERE resource_kind = 'ip-address'", []string{"address"}, "a reservation that the ledger does not count"},
 		{"allocation without reservation", "DELETE FROM ip_addresses WHERE vm_id IS NULL", []string{"allocation"}, "The ledger takes something for a ip-address that does not exist."},
 		{"stuck", "UPDATE vms SET state = 'updating'", []string{"stuck"}, "The vm web is updating, but no operation is under way."},

@@ -19,7 +19,7 @@ type Me struct {
 
 // Binding is a role on a tenant and everything below it, or on the platform.
 type Binding struct {
-	Role     models.Role `json:"role" enum:"admin,operator,member,viewer" doc:"The role." example:"member"`
+	Role     models.Role `json:"role" enum:"owner,admin,operator,auditor,member,viewer" doc:"The role." example:"member"`
 	TenantID *models.ID  `json:"tenant_id,omitempty" format:"uuid" doc:"The tenant; absent for a role on the platform." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6c"`
 	Tenant   string      `json:"tenant,omitempty" doc:"Full name of the tenant." example:"acme/dev"`
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -200,7 +201,20 @@ func (a *API) visibleOperation(ctx context.Context, id models.ID) (store.Operati
 	if err != nil {
 		return o, err
 	}
-	return o, a.check(ctx, who, "operation.read", authz.Resource{Kind: "operation", Path: o.TenantPath})
+	return o, a.mayFollow(ctx, o)
+}
+
+// mayFollow asks for the right to read an operation. Whoever maintains what it is about has it, too.
+func (a *API) mayFollow(ctx context.Context, o store.Operation) (err error) {
+	r := authz.Resource{Kind: "operation", Path: o.TenantPath}
+	denied := a.check(ctx, actor(ctx), "operation.read", r)
+	if denied == nil {
+		return nil
+	}
+	if r.Maintained, err = a.store.Maintains(ctx, actor(ctx).ID, o.ResourceKind, o.ResourceID.String()); err != nil || !r.Maintained {
+		return cmp.Or(err, denied)
+	}
+	return a.check(ctx, actor(ctx), "operation.read", r)
 }
 
 // tell is everything that is known of an operation now. Its ETag covers what Temporal says as well.

@@ -57,6 +57,12 @@ func (a *API) mayRead(ctx context.Context, kind string) error {
 	return a.check(ctx, actor(ctx), kind+".read", authz.Resource{Kind: kind})
 }
 
+// mayReadOne refuses a read of one of the platform's own to those who may not, and who do not maintain it either.
+func (a *API) mayReadOne(ctx context.Context, kind string, id models.ID) error {
+	_, err := a.checkOn(ctx, kind+".read", authz.Resource{Kind: kind}, id.String())
+	return err
+}
+
 // restructure is a change of the shape of things.
 func restructure(c store.Change) store.Change {
 	c.Restructure = true

@@ -27,6 +27,7 @@ type Problem struct {
 	Errors      []models.FieldError `json:"errors,omitempty" doc:"Everything that is wrong with the request, field by field."`
 	Shortages   []models.Shortage   `json:"shortages,omitempty" doc:"What was asked, what is free, and where."`
 	Reasons     []models.Reason     `json:"reasons,omitempty" doc:"How many hosts could not take the machine, by cause."`
+	Missing     string              `json:"missing,omitempty" doc:"The right that you lack." example:"vm.power"`
 	OperationID *models.ID          `json:"operation_id,omitempty" format:"uuid" doc:"The operation in the way."`
 }
 
@@ -131,7 +132,7 @@ func problemOf(ctx context.Context, err error) *Problem {
 	scope(ctx).code = info.Code
 	return &Problem{
 		Type: "/errors/" + string(info.Code), Title: strings.TrimSuffix(info.Title, "."), Status: info.Status, Detail: f.Message,
-		Code: info.Code, RequestID: id, Errors: f.Fields, Shortages: f.Shortages, Reasons: f.Reasons, OperationID: f.Operation,
+		Code: info.Code, RequestID: id, Errors: f.Fields, Shortages: f.Shortages, Reasons: f.Reasons, OperationID: f.Operation, Missing: f.Missing,
 	}
 }
 
@@ -150,7 +151,9 @@ func (p *Problem) headers() map[string]string {
 func refuse(c *gin.Context, err error) {
 	p := problemOf(c.Request.Context(), err)
 	for name, value := range p.headers() {
-		c.Header(name, value)
+		if c.Writer.Header().Get(name) == "" {
+			c.Header(name, value)
+		}
 	}
 	body, err := json.Marshal(p)
 	if err != nil {

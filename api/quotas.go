@@ -55,6 +55,7 @@ type Quota struct {
 	Region    string     `json:"region,omitempty" doc:"Region of the group." example:"tw"`
 	Limits    Limits     `json:"limits" doc:"What may be used at most; null is no limit."`
 	Used      Amounts    `json:"used" doc:"What is used by the tenant and all below it."`
+	Over      []string   `json:"over" doc:"Resources of which more is in use than the limit, since the limit was lowered below use." example:"[]"`
 	Version   int64      `json:"version" doc:"Counts the changes of the limits; also in ETag." example:"1"`
 	CreatedAt time.Time  `json:"created_at" doc:"When the quota was made." example:"2027-01-01T12:00:00Z"`
 	UpdatedAt time.Time  `json:"updated_at" doc:"When the limits were last changed." example:"2027-01-01T12:00:00Z"`
@@ -79,7 +80,8 @@ type QuotaPath struct {
 type quotaPut struct {
 	QuotaPath
 	Precondition
-	Body Limits
+	AllowOver bool `query:"allow_over" doc:"Accept limits below what is in use. Nothing is taken away; nothing more is given until use is below." example:"false"`
+	Body      Limits
 }
 
 type quotaDelete struct {
@@ -96,7 +98,7 @@ func (a *API) registerQuotas(h huma.API) {
 	register(h, endpoint{ID: "list-quotas", Method: http.MethodGet, Path: "/v1/tenants/{id}/quotas", Action: "quota.read", Summary: "List the quotas of a tenant"}, a.listQuotas)
 	register(h, endpoint{ID: "get-quota", Method: http.MethodGet, Path: "/v1/tenants/{id}/quotas/{group}", Action: "quota.read", Summary: "Read a quota of a tenant"}, a.getQuota)
 	register(h, endpoint{ID: "put-quota", Method: http.MethodPut, Path: "/v1/tenants/{id}/quotas/{group}", Action: "quota.update", Summary: "Set a quota of a tenant",
-		Description: "Replaces all limits in the group, or everywhere: one that is null, or not given, is removed. A limit below what is in use is refused. Only an admin of what is above the tenant may."}, a.putQuota)
+		Description: "Replaces all limits in the group, or everywhere: one that is null, or not given, is removed. A limit below what is in use is refused, unless allow_over says otherwise, and so is what the tenant above does not have to promise, unless it overcommits. Only an admin of what is above the tenant may."}, a.putQuota)
 	register(h, endpoint{ID: "delete-quota", Method: http.MethodDelete, Path: "/v1/tenants/{id}/quotas/{group}", Action: "quota.update", Summary: "Remove a quota of a tenant"}, a.deleteQuota)
 	register(h, endpoint{ID: "get-usage", Method: http.MethodGet, Path: "/v1/tenants/{id}/usage", Action: "quota.read", Summary: "What a tenant uses, and may still use"}, a.getUsage)
 }
@@ -180,7 +182,7 @@ func (a *API) putQuota(ctx context.Context, in *quotaPut) (*Resource[Quota], err
 		if err != nil {
 			return store.Answer[Quota]{}, err
 		}
-		q, err := store.PutQuota(tx.DB, t.ID, group, in.Body.model())
+		q, err := store.PutQuota(tx.DB, t, group, in.Body.model(), in.AllowOver)
 		if err != nil {
 			return store.Answer[Quota]{}, err
 		}
@@ -235,6 +237,6 @@ func wireLimits(l models.QuotaLimit) Limits {
 func wireQuota(q store.Quota) Quota {
 	return Quota{
 		ID: q.ID, TenantID: q.TenantID, Tenant: q.TenantName, GroupID: q.GroupID, Group: q.GroupName, Region: q.Region,
-		Limits: wireLimits(q.Limit), Used: wireAmounts(q.Used.Amount()), Version: q.Version, CreatedAt: q.CreatedAt.UTC(), UpdatedAt: q.UpdatedAt.UTC(),
+		Limits: wireLimits(q.Limit), Used: wireAmounts(q.Used.Amount()), Over: q.Over(), Version: q.Version, CreatedAt: q.CreatedAt.UTC(), UpdatedAt: q.UpdatedAt.UTC(),
 	}
 }

@@ -113,7 +113,7 @@ func (a *API) listRacks(ctx context.Context, in *listRacksInput) (*ListOutput[Ra
 }
 
 func (a *API) getRack(ctx context.Context, in *ByID) (*Resource[Rack], error) {
-	if err := a.mayRead(ctx, "rack"); err != nil {
+	if err := a.mayReadOne(ctx, "rack", in.ID); err != nil {
 		return nil, err
 	}
 	r, err := a.store.Rack(ctx, in.ID)

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -17,7 +18,7 @@ type RoleBinding struct {
 	ID        models.ID   `json:"id" format:"uuid" doc:"Id of the role binding." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6a"`
 	UserID    models.ID   `json:"user_id" format:"uuid" doc:"Who has the role." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6b"`
 	User      string      `json:"user" doc:"Name of the user." example:"ada"`
-	Role      models.Role `json:"role" enum:"admin,operator,member,viewer" doc:"The role." example:"member"`
+	Role      models.Role `json:"role" enum:"owner,admin,operator,auditor,member,viewer" doc:"The role." example:"member"`
 	TenantID  *models.ID  `json:"tenant_id,omitempty" format:"uuid" doc:"The tenant on which, and below which, the role counts; absent for a role on the platform." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6c"`
 	Tenant    string      `json:"tenant,omitempty" doc:"Full name of the tenant." example:"acme/dev"`
 	CreatedAt time.Time   `json:"created_at" doc:"When the role was given." example:"2027-01-01T12:00:00Z"`
@@ -29,7 +30,7 @@ type roleBindingCreate struct {
 	Body struct {
 		_      struct{}    `additionalProperties:"false"`
 		User   string      `json:"user" minLength:"1" maxLength:"63" doc:"Name or id of the user." example:"ada"`
-		Role   models.Role `json:"role" enum:"admin,operator,member,viewer" doc:"On a tenant: viewer, member or admin. On the platform: operator or admin." example:"member"`
+		Role   models.Role `json:"role" enum:"owner,admin,operator,auditor,member,viewer" doc:"On a tenant: viewer, member, admin or owner. On the platform: auditor, operator or admin." example:"member"`
 		Tenant string      `json:"tenant,omitempty" maxLength:"1100" doc:"Full name or id of the tenant; without one, the role is on the platform." example:"acme/dev"`
 	}
 }
@@ -49,7 +50,7 @@ func (a *API) registerRoleBindings(h huma.API) {
 	register(h, endpoint{ID: "list-role-bindings", Method: http.MethodGet, Path: "/v1/role-bindings", Action: "role-binding.read", Summary: "List role bindings",
 		Description: "Your own, and those on the tenants that you see."}, a.listRoleBindings)
 	register(h, endpoint{ID: "create-role-binding", Method: http.MethodPost, Path: "/v1/role-bindings", Action: "role-binding.create", Status: http.StatusCreated,
-		Summary: "Give a role", Description: "An admin of a tenant gives roles on it and below it; only an admin of the platform gives roles on the platform."}, a.createRoleBinding)
+		Summary: "Give a role", Description: "An admin of a tenant gives roles on it and below it, all but owner, which only owners give; only an admin of the platform gives roles on the platform."}, a.createRoleBinding)
 	register(h, endpoint{ID: "get-role-binding", Method: http.MethodGet, Path: "/v1/role-bindings/{id}", Action: "role-binding.read", Summary: "Read a role binding"}, a.getRoleBinding)
 	register(h, endpoint{ID: "delete-role-binding", Method: http.MethodDelete, Path: "/v1/role-bindings/{id}", Action: "role-binding.delete", Summary: "Take a role away"}, a.deleteRoleBinding)
 }
@@ -86,9 +87,12 @@ func (a *API) listRoleBindings(ctx context.Context, in *roleBindingList) (*ListO
 }
 
 func (a *API) createRoleBinding(ctx context.Context, in *roleBindingCreate) (*Resource[RoleBinding], error) {
-	onTenant := in.Body.Tenant != ""
-	if onTenant && in.Body.Role == models.RoleOperator || !onTenant && in.Body.Role != models.RoleOperator && in.Body.Role != models.RoleAdmin {
-		return nil, invalid("body.role", "must be viewer, member or admin on a tenant, and operator or admin on the platform")
+	onTenant, roles := in.Body.Tenant != "", models.PlatformRoles
+	if onTenant {
+		roles = models.TenantRoles
+	}
+	if !slices.Contains(roles, in.Body.Role) {
+		return nil, invalid("body.role", "must be viewer, member, admin or owner on a tenant, and auditor, operator or admin on the platform")
 	}
 	c := change(ctx, "role-binding.create")
 	c.DryRun = in.DryRun.DryRun
@@ -99,9 +103,12 @@ func (a *API) createRoleBinding(ctx context.Context, in *roleBindingCreate) (*Re
 			if err != nil {
 				return store.Answer[RoleBinding]{}, err
 			}
+			if err := a.check(ctx, tx.Actor, "tenant.read", t.Resource("tenant")); err != nil {
+				return store.Answer[RoleBinding]{}, err // in the words for a tenant that there is not
+			}
 			row.TenantID, row.TenantName, row.Path = &t.ID, t.FullName, t.Path
 		}
-		if err := a.check(ctx, tx.Actor, "role-binding.create", bindingResource(row)); err != nil {
+		if err := a.mayBind(ctx, tx.Actor, "role-binding.create", row); err != nil {
 			return store.Answer[RoleBinding]{}, err
 		}
 		u, err := store.FindUser(tx.DB, in.Body.User)
@@ -119,6 +126,15 @@ func (a *API) createRoleBinding(ctx context.Context, in *roleBindingCreate) (*Re
 		return nil, err
 	}
 	return created(answer, c.DryRun, 0), nil
+}
+
+// mayBind asks for the right to give or take roles there, and for that to give this very role: nobody gives, or takes
+// from others, what they do not have themselves.
+func (a *API) mayBind(ctx context.Context, who authz.Actor, action string, b store.RoleBinding) error {
+	if err := a.check(ctx, who, action, bindingResource(b)); err != nil {
+		return err
+	}
+	return a.check(ctx, who, "role-"+string(b.Role)+".give", bindingResource(b))
 }
 
 // bindingResource is what a role binding is about, as the policies see it.
@@ -149,7 +165,7 @@ func (a *API) deleteRoleBinding(ctx context.Context, in *RoleBindingPath) (*stru
 		if b.ActorID != tx.Actor.ID && !a.authz.Can(tx.Actor, "role-binding.read", bindingResource(b)) {
 			return store.Answer[struct{}]{}, models.Faultf(models.CodeNotFound, "There is no such role-binding that you can see.")
 		}
-		if err := a.check(ctx, tx.Actor, "role-binding.delete", bindingResource(b)); err != nil {
+		if err := a.mayBind(ctx, tx.Actor, "role-binding.delete", b); err != nil {
 			return store.Answer[struct{}]{}, err
 		}
 		return store.Answer[struct{}]{Subject: bindingSubject(b), Detail: wireRoleBinding(b)}, store.DeleteRoleBinding(tx.DB, b)

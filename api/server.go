@@ -34,6 +34,7 @@ type Options struct {
 	Logger     *slog.Logger
 	Metrics    *prometheus.Registry // nil: one of its own
 	Version    string               // of the program
+	Limits     RateLimits           // of each client; zero: none
 
 	TrustedProxies []string // networks whose X-Forwarded-For tells who really asks; none: nobody is believed
 }
@@ -54,6 +55,7 @@ type API struct {
 	tokens     *tokenCache
 	refusals   *store.Refusals
 	actions    func() map[string]string // of each route, as the policies call them
+	limits     *limiter
 	metrics    *metrics
 	stopping   context.Context // of the gateway, not of a request: ends when it begins to stop
 	stop       context.CancelFunc
@@ -75,7 +77,7 @@ func New(o Options) *API {
 	}
 	a := &API{
 		store: o.Store, accept: o.Accept, authz: o.Authz, temporal: o.Temporal, temporalUI: strings.TrimSuffix(o.TemporalUI, "/"),
-		version: o.Version, log: o.Logger, tokens: newTokenCache(o.Store), metrics: newMetrics(o.Metrics, o.Store), engine: newEngine(o.TrustedProxies),
+		version: o.Version, log: o.Logger, tokens: newTokenCache(o.Store), limits: newLimiter(o.Limits), metrics: newMetrics(o.Metrics, o.Store), engine: newEngine(o.TrustedProxies),
 	}
 	a.refusals, a.actions = store.NewRefusals(o.Store, o.Logger), sync.OnceValue(a.routeActions)
 	a.metrics.countDropped(o.Metrics, a.refusals)
@@ -85,7 +87,7 @@ func New(o Options) *API {
 	a.engine.NoRoute(noRoute)
 	a.engine.NoMethod(noMethod)
 	a.plainRoutes(o.Metrics)
-	a.huma = humagin.NewWithGroup(a.engine, a.engine.Group("/", a.authenticate, a.auditRefusals, readBody, checkText, conditional), config())
+	a.huma = humagin.NewWithGroup(a.engine, a.engine.Group("/", a.authenticate, a.auditRefusals, a.admit, readBody, checkText, conditional), config())
 	a.routes(a.huma)
 	return a
 }
@@ -102,8 +104,15 @@ func (a *API) routes(h huma.API) {
 	a.registerTokens(h)
 	a.registerUsers(h)
 	a.registerRoleBindings(h)
+	a.registerPermissions(h)
+	a.registerMaintainers(h)
+	a.registerMaintainerGroups(h)
+	a.registerAssignments(h)
+	a.registerResponsibility(h)
 	a.registerTenants(h)
+	a.registerTenantTree(h)
 	a.registerQuotas(h)
+	a.registerUsage(h)
 	a.registerAuditEvents(h)
 	a.registerHistories(h)
 	a.registerRegions(h)

@@ -22,6 +22,9 @@ type Tenant struct {
 	ParentID    *models.ID `json:"parent_id,omitempty" format:"uuid" doc:"The tenant above; absent for a root." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6b"`
 	Parent      string     `json:"parent,omitempty" doc:"Full name of the tenant above." example:"acme"`
 	Description string     `json:"description" doc:"What the tenant is for." example:"Development of Acme"`
+	SuspendedAt *time.Time `json:"suspended_at,omitempty" doc:"Since when the tenant itself is suspended." example:"2027-01-01T12:00:00Z"`
+	Frozen      bool       `json:"frozen" doc:"The tenant, or one above it, is suspended: reads only." example:"false"`
+	Overcommit  bool       `json:"overcommit" doc:"The tenants right below it may be promised more than it has." example:"false"`
 	Version     int64      `json:"version" doc:"Counts the changes; also in ETag." example:"1"`
 	CreatedAt   time.Time  `json:"created_at" doc:"When the tenant was made." example:"2027-01-01T12:00:00Z"`
 	UpdatedAt   time.Time  `json:"updated_at" doc:"When the tenant was last changed." example:"2027-01-01T12:00:00Z"`
@@ -46,6 +49,7 @@ type tenantUpdate struct {
 		_           struct{} `additionalProperties:"false"`
 		Name        *string  `json:"name,omitempty" minLength:"1" maxLength:"63" pattern:"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" patternDescription:"a DNS label: small letters, digits and inner hyphens" doc:"Name of the tenant. The full names of everything below it follow." example:"dev"`
 		Description *string  `json:"description,omitempty" maxLength:"1000" doc:"What the tenant is for." example:"Development of Acme"`
+		Overcommit  *bool    `json:"overcommit,omitempty" doc:"Let the tenants right below it be promised more than it has. Only an admin of what is above it may." example:"true"`
 	}
 }
 
@@ -140,7 +144,7 @@ func (a *API) createTenant(ctx context.Context, in *tenantCreate) (*Resource[Ten
 			return store.Answer[Tenant]{}, err
 		}
 		if in.Body.Quota != nil {
-			if _, err := store.PutQuota(tx.DB, t.ID, nil, in.Body.Quota.model()); err != nil {
+			if _, err := store.PutQuota(tx.DB, t, nil, in.Body.Quota.model(), false); err != nil {
 				return store.Answer[Tenant]{}, err
 			}
 		}
@@ -167,7 +171,10 @@ func (a *API) parentFor(ctx context.Context, tx store.Tx, ref string) (*store.Te
 }
 
 func (a *API) getTenant(ctx context.Context, in *TenantPath) (*Resource[Tenant], error) {
-	t, err := a.visibleTenant(ctx, in.ID.String())
+	t, err := a.store.Tenant(ctx, in.ID.String())
+	if err == nil {
+		_, err = a.checkOn(ctx, "tenant.read", t.Resource("tenant"), t.ID.String())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -189,6 +196,14 @@ func (a *API) updateTenant(ctx context.Context, in *tenantUpdate) (*Resource[Ten
 			return store.Answer[Tenant]{}, err
 		}
 		name, description := given(in.Body.Name, t.Name), given(in.Body.Description, t.Description)
+		if in.Body.Overcommit != nil && *in.Body.Overcommit != t.Overcommit {
+			if err := a.checkAbove(ctx, tx.Actor, "quota.update", t); err != nil {
+				return store.Answer[Tenant]{}, err
+			}
+			if err := store.SetOvercommit(tx.DB, &t, *in.Body.Overcommit); err != nil {
+				return store.Answer[Tenant]{}, err
+			}
+		}
 		if err := store.UpdateTenant(tx.DB, &t, name, description); err != nil {
 			return store.Answer[Tenant]{}, err
 		}
@@ -233,7 +248,11 @@ func tenantSubject(t store.Tenant) store.Subject {
 }
 
 func wireTenant(t store.Tenant) Tenant {
-	out := Tenant{ID: t.ID, Name: t.Name, FullName: t.FullName, ParentID: t.ParentID, Description: t.Description, Version: t.Version, CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC()}
+	out := Tenant{ID: t.ID, Name: t.Name, FullName: t.FullName, ParentID: t.ParentID, Description: t.Description, Frozen: t.Frozen, Overcommit: t.Overcommit, Version: t.Version, CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC()}
+	if t.SuspendedAt != nil {
+		since := t.SuspendedAt.UTC()
+		out.SuspendedAt = &since
+	}
 	if t.ParentID != nil {
 		out.Parent = t.FullName[:len(t.FullName)-len(t.Name)-1]
 	}

@@ -292,7 +292,7 @@ func (a *API) getVM(ctx context.Context, in *getVMInput) (*Resource[VM], error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := a.check(ctx, actor(ctx), "vm.read", authz.Resource{Kind: "vm", Path: v.TenantPath}); err != nil {
+	if _, err := a.checkOn(ctx, "vm.read", authz.Resource{Kind: "vm", Path: v.TenantPath}, in.ID.String()); err != nil {
 		return nil, err
 	}
 	return seen(vm(v), v.Version)

@@ -23,6 +23,10 @@ type Gateway struct {
 	TemporalUIURL  string // YUNSHU_TEMPORAL_UI_URL, for links; may be empty
 	PayloadKeys    Secret // YUNSHU_PAYLOAD_KEYS
 	LogLevel       slog.Level
+
+	RequestsPerToken  float64 // YUNSHU_REQUESTS_PER_TOKEN, a second; 0: no limit
+	RequestsPerTenant float64 // YUNSHU_REQUESTS_PER_TENANT, a second; 0: no limit
+	HeavyReads        int     // YUNSHU_HEAVY_READS at once; 0: no limit
 }
 
 const defaultListen = "127.0.0.1:8080"
@@ -36,6 +40,9 @@ func environment() *viper.Viper {
 	v.SetDefault("temporal_address", defaultTemporalAddress)
 	v.SetDefault("temporal_namespace", defaultNamespace)
 	v.SetDefault("log_level", "info")
+	v.SetDefault("requests_per_token", 200)
+	v.SetDefault("requests_per_tenant", 1000)
+	v.SetDefault("heavy_reads", 4)
 	return v
 }
 
@@ -86,6 +93,16 @@ func ReadGateway() (Gateway, error) {
 		TemporalUIURL: v.GetString("temporal_ui_url"), PayloadKeys: Secret(os.Getenv("YUNSHU_PAYLOAD_KEYS")),
 	}
 	var wrong []error
+	var err error
+	if g.RequestsPerToken, err = requestRate(v, "requests_per_token"); err != nil {
+		wrong = append(wrong, err)
+	}
+	if g.RequestsPerTenant, err = requestRate(v, "requests_per_tenant"); err != nil {
+		wrong = append(wrong, err)
+	}
+	if g.HeavyReads, err = strconv.Atoi(v.GetString("heavy_reads")); err != nil || g.HeavyReads < 0 {
+		wrong = append(wrong, errors.New("YUNSHU_HEAVY_READS must be a number, or 0 for no limit"))
+	}
 	if err := g.LogLevel.UnmarshalText([]byte(v.GetString("log_level"))); err != nil {
 		wrong = append(wrong, errors.New("YUNSHU_LOG_LEVEL must be debug, info, warn or error"))
 	}
@@ -128,4 +145,12 @@ func checkAddress(name, address string) error {
 		return fmt.Errorf("%s must be an address with a port, such as 127.0.0.1:8080; it is %q", name, address)
 	}
 	return nil
+}
+
+func requestRate(v *viper.Viper, name string) (float64, error) {
+	perSecond, err := strconv.ParseFloat(v.GetString(name), 64)
+	if err != nil || perSecond < 0 || perSecond > 1e6 {
+		return 0, fmt.Errorf("YUNSHU_%s must be a number of requests a second, or 0 for no limit", strings.ToUpper(name))
+	}
+	return perSecond, nil
 }

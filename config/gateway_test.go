@@ -19,7 +19,8 @@ func TestReadGateway(t *testing.T) { // not parallel: it sets the environment
 	require.Equal(t, Gateway{
 		DatabaseURL: "postgres://yunshu:hunter2@127.0.0.1:5432/yunshu", Listen: "127.0.0.1:8080",
 		Temporal: Temporal{Address: "127.0.0.1:7233", Namespace: "default"}, PayloadKeys: "k=v", LogLevel: slog.LevelDebug,
-		TrustedProxies: []string{"10.0.0.0/8", "fd00::/8"},
+		TrustedProxies:   []string{"10.0.0.0/8", "fd00::/8"},
+		RequestsPerToken: 200, RequestsPerTenant: 1000, HeavyReads: 4,
 	}, got)
 	require.NotContains(t, fmt.Sprintf("%v %+v %#v", got, got, got), "hunter2")
 }
@@ -28,6 +29,7 @@ func TestReadGatewayReportsEverythingAtOnce(t *testing.T) { // not parallel: it 
 	for name, value := range map[string]string{
 		"DATABASE_URL": "mysql://root:hunter2@db", "LISTEN": "here", "TEMPORAL_ADDRESS": "there", "TEMPORAL_NAMESPACE": " ",
 		"TEMPORAL_UI_URL": "127.0.0.1:8233", "TRUSTED_PROXIES": "everyone", "PAYLOAD_KEYS": "", "LOG_LEVEL": "loud",
+		"REQUESTS_PER_TOKEN": "many", "REQUESTS_PER_TENANT": "-1", "HEAVY_READS": "1.5",
 	} {
 		t.Setenv("YUNSHU_"+name, value)
 	}
@@ -35,6 +37,9 @@ func TestReadGatewayReportsEverythingAtOnce(t *testing.T) { // not parallel: it 
 	require.Error(t, err)
 	require.Equal(t, []string{
 		"the environment is not usable:",
+		"YUNSHU_REQUESTS_PER_TOKEN must be a number of requests a second, or 0 for no limit",
+		"YUNSHU_REQUESTS_PER_TENANT must be a number of requests a second, or 0 for no limit",
+		"YUNSHU_HEAVY_READS must be a number, or 0 for no limit",
 		"YUNSHU_LOG_LEVEL must be debug, info, warn or error",
 		"YUNSHU_DATABASE_URL must look like postgres://user:password@host:5432/name",
 		`YUNSHU_LISTEN must be an address with a port, such as 127.0.0.1:8080; it is "here"`,

@@ -21,6 +21,7 @@ const (
 	CodeMethodNotAllowed    Code = "method_not_allowed"
 	CodeNameTaken           Code = "name_taken"
 	CodeInUse               Code = "in_use"
+	CodeSuspended           Code = "tenant_suspended"
 	CodeWrongState          Code = "wrong_state"
 	CodeOperationInProgress Code = "operation_in_progress"
 	CodeQuotaExceeded       Code = "quota_exceeded"
@@ -79,6 +80,7 @@ var Codes = []CodeInfo{
 	{CodeMethodNotAllowed, 405, "Method not allowed", false, "The path exists, but not with this method.", "See /docs."},
 	{CodeNameTaken, 409, "The name is taken", false, "Another resource of the same kind has this name in the same place.", "Choose another name."},
 	{CodeInUse, 409, "Still in use", false, "Something else depends on the resource.", "Remove what the detail names first."},
+	{CodeSuspended, 409, "The tenant is suspended", false, "The tenant, or one above it, is suspended: what it has can be read, and nothing can be changed.", "Ask an admin of what is above the tenant to resume it."},
 	{CodeWrongState, 409, "Not possible in this state", false, "The state of the resource does not allow the action.", "Wait for, or bring about, a state that does; the detail names them."},
 	{CodeOperationInProgress, 409, "Another operation is in progress", true, "A resource has one active operation at a time.", "Wait for the named operation, or cancel it."},
 	{CodeQuotaExceeded, 409, "Quota exceeded", true, "The tenant or one of its ancestors has too little quota left. Each shortage says what was asked, what is free, and where.", "Free something, ask for less, or ask for a larger quota."},
@@ -150,6 +152,7 @@ type Fault struct {
 	Shortages []Shortage   `json:"shortages,omitempty"`
 	Reasons   []Reason     `json:"reasons,omitempty"`
 	Operation *ID          `json:"operation_id,omitempty"` // the operation in the way
+	Missing   string       `json:"missing,omitempty"`      // the right that the actor lacks
 
 	cause error
 }

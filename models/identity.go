@@ -36,8 +36,16 @@ type Role string
 const (
 	RoleAdmin    Role = "admin"
 	RoleOperator Role = "operator" // platform
+	RoleAuditor  Role = "auditor"  // platform
+	RoleOwner    Role = "owner"    // tenant
 	RoleMember   Role = "member"   // tenant
 	RoleViewer   Role = "viewer"   // tenant
+)
+
+// PlatformRoles and TenantRoles are the roles in each place, the strongest first.
+var (
+	PlatformRoles = []Role{RoleAdmin, RoleOperator, RoleAuditor}
+	TenantRoles   = []Role{RoleOwner, RoleAdmin, RoleMember, RoleViewer}
 )
 
 // RoleBinding gives an actor a role on a tenant; without a tenant, on the platform.

@@ -9,6 +9,10 @@ type Tenant struct {
 	Name        string `gorm:"column:name"`
 	FullName    string `gorm:"column:full_name"` // such as acme/dev
 	Description string `gorm:"column:description"`
+
+	SuspendedAt *time.Time `gorm:"column:suspended_at"`
+	Frozen      bool       `gorm:"column:frozen"`     // it, or a tenant above it, is suspended
+	Overcommit  bool       `gorm:"column:overcommit"` // those below it may be promised more than it has
 	Stamps
 }
 
@@ -51,6 +55,36 @@ type QuotaLimit struct {
 func (l QuotaLimit) Values() []*int64 {
 	return []*int64{l.VCPU, l.MemoryMiB, l.StorageGiB, l.GPU, l.VMs, l.Baremetals, l.Clusters, l.IPAddresses}
 }
+
+// Thresholds are the percentages of a limit at which an event is raised.
+var Thresholds = []int64{80, 95}
+
+// QuotaEvent tells that the use of a quota crossed a threshold upwards.
+type QuotaEvent struct {
+	ID        ID         `gorm:"column:id;primaryKey"`
+	QuotaID   ID         `gorm:"column:quota_id"`
+	TenantID  ID         `gorm:"column:tenant_id"`
+	Resource  string     `gorm:"column:resource"`
+	Threshold int64      `gorm:"column:threshold"` // in percent
+	Used      int64      `gorm:"column:used"`      // when it was raised
+	Max       int64      `gorm:"column:max"`
+	RaisedAt  time.Time  `gorm:"column:raised_at"`
+	ClearedAt *time.Time `gorm:"column:cleared_at"`
+}
+
+// TableName names the table.
+func (QuotaEvent) TableName() string { return "quota_events" }
+
+// UsageDay is what a tenant and everything below it used at the end of a day.
+type UsageDay struct {
+	Day      time.Time `gorm:"column:day;primaryKey"`
+	TenantID ID        `gorm:"column:tenant_id;primaryKey"`
+	Amount   `gorm:"embedded"`
+	Counted  time.Time `gorm:"column:counted_at"`
+}
+
+// TableName names the table.
+func (UsageDay) TableName() string { return "usage_days" }
 
 // QuotaUse holds what counts against a quota: the sum of the ledger's rows under it.
 type QuotaUse struct {

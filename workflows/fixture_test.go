@@ -52,6 +52,10 @@ func (g *gatewayFake) CompareMachines(_ context.Context, in contract.CompareInpu
 
 func (g *gatewayFake) CheckLedger(context.Context) (contract.Findings, error) { return g.findings, nil }
 
+func (g *gatewayFake) WatchUsage(context.Context) (contract.UsageWatched, error) {
+	return contract.UsageWatched{}, nil
+}
+
 func (g *gatewayFake) LostOperations(context.Context, models.ID, int) (contract.LostPage, error) {
 	return contract.LostPage{}, nil
 }

@@ -40,7 +40,7 @@ func (s Set) LeakCheck(ctx workflow.Context, in contract.LeakCheckInput) error {
 // compare walks one region's machines. It is one step of the story, however many pages there are.
 func (r *run) compare(ctx workflow.Context, region string) ([]contract.Finding, error) {
 	var all []contract.Finding
-	page := contract.Page{Limit: machinesPerPage}
+	page := contract.Page{Limit: machinesPerPage, Listing: r.op.ID}
 	for {
 		got, err := step(ctx, r, "list-"+region, contract.VMList, contract.VMQueue(region), page)
 		if err != nil {

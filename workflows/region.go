@@ -14,7 +14,7 @@ const hostsPerPage = 200
 func (s Set) RegionImport(ctx workflow.Context, in contract.RegionImportInput) error {
 	return s.frame(ctx, in.Operation, func(ctx workflow.Context, r *run) error {
 		var sum contract.Recorded
-		page := contract.Page{Limit: hostsPerPage}
+		page := contract.Page{Limit: hostsPerPage, Listing: r.op.ID}
 		for {
 			got, err := step(ctx, r, "read-hypervisors", contract.VMHypervisors, contract.VMQueue(in.Region), page)
 			if err != nil {

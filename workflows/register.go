@@ -16,4 +16,5 @@ func (s Set) Register(r worker.WorkflowRegistry) {
 	contract.LeakCheck.Register(r, s.LeakCheck)
 	contract.Sweep.Register(r, s.Sweep)
 	contract.Settle.Register(r, s.Settle)
+	contract.UsageWatch.Register(r, s.UsageWatch)
 }

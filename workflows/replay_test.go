@@ -93,4 +93,7 @@ func recordAll(t *testing.T) {
 	world.Mend()
 	op := operation("region.import")
 	keep("import", "region.import", contract.RegionImportInput{Operation: op}, nil)
+	left := provision()
+	require.NoError(t, world.Clone(t.Context(), left.VM, left.ID, vm.Task{}))
+	keep("leak-check", "leak.check", contract.LeakCheckInput{Operation: operation("leak.check"), Regions: []string{"tw"}}, nil)
 }

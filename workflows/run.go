@@ -161,7 +161,7 @@ func (r *run) reportProgress(ctx workflow.Context) {
 		}
 		r.stirred, r.urgent, r.reported = false, false, workflow.Now(ctx)
 		detached, stop := workflow.NewDisconnectedContext(ctx)
-		_, err := contract.OperationReport.Do(detached, contract.Gateway, "report progress", r.next())
+		err := tell(detached, r.next())
 		stop()
 		if err != nil {
 			workflow.GetLogger(ctx).Warn("progress report refused", "error", err)
@@ -170,6 +170,16 @@ func (r *run) reportProgress(ctx workflow.Context) {
 			return
 		}
 	}
+}
+
+// tell reports progress from right here; where the database does not answer, through the task queue, which tries until
+// it does.
+func tell(ctx workflow.Context, report contract.Report) error {
+	if _, err := contract.OperationReport.DoHere(ctx, "report progress", report); err == nil {
+		return nil
+	}
+	_, err := contract.OperationReport.Do(ctx, contract.Gateway, "report progress", report)
+	return err
 }
 
 // next makes the next report, of everything there is to say now.

@@ -33,25 +33,30 @@ func TestEveryCallThatVCenterRefusesIsUndone(t *testing.T) {
 	hosts, err := provider.Hypervisors(t.Context(), contract.Page{Limit: 1})
 	require.NoError(t, err)
 
+	fits, tooSmall := provision().VM.Size, provision().VM.Size
+	tooSmall.StorageGiB = vcenter.TemplateGiB - 1
 	for _, c := range []struct {
+		size          models.Size
 		method, story string
 		fault         types.BaseMethodFault
 	}{
-		{"", "succeeded clone:succeeded power-on:succeeded wait-for-guest:succeeded vm:running", nil},
-		{"CloneVM_Task", "failed clone:undone vm:gone fault:storage_full@clone", &types.NoDiskSpace{}},
-		{"ReconfigVM_Task", "failed clone:undone vm:gone fault:invalid_spec@clone", &types.InvalidArgument{}},
-		{"PowerOnVM_Task", "failed clone:undone power-on:failed vm:gone fault:host_unusable@power-on", &types.InsufficientMemoryResourcesFault{}},
-		{"CreateFilter", "failed clone:undone vm:gone fault:task_failed@clone", &types.RuntimeFault{}},
+		{fits, "", "succeeded clone:succeeded boot:succeeded vm:running", nil},
+		{tooSmall, "a template that is too large", "failed clone:undone vm:gone fault:invalid_spec@clone", nil},
+		{fits, "CloneVM_Task", "failed clone:undone vm:gone fault:storage_full@clone", &types.NoDiskSpace{}},
+		{fits, "ReconfigVM_Task", "failed clone:undone vm:gone fault:invalid_spec@clone", &types.InvalidArgument{}},
+		{fits, "PowerOnVM_Task", "failed clone:undone boot:failed vm:gone fault:host_unusable@boot", &types.InsufficientMemoryResourcesFault{}},
+		{fits, "CreateFilter", "failed clone:undone vm:gone fault:task_failed@clone", &types.RuntimeFault{}},
 	} {
 		var suite testsuite.WorkflowTestSuite
 		s := &stage{T: t, env: suite.NewTestWorkflowEnvironment(), gate: &gatewayFake{}}
 		workflows.Set{}.Register(s.env)
 		vm.Register(s.env, vm.Activities{Hypervisor: provider})
 		gateway.Activities{Store: s.gate}.Register(s.env)
-		if c.method != "" {
+		if c.fault != nil {
 			server.Fail(c.method, 1, c.fault)
 		}
 		in := provision()
+		in.VM.Size = c.size
 		in.VM.Host = contract.Host{ID: models.NewID(), Name: hosts.Hypervisors[0].Name, Ref: hosts.Hypervisors[0].Ref}
 		s.env.ExecuteWorkflow("vm.provision", in)
 		server.Mend()

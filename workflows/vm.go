@@ -22,10 +22,7 @@ func (s Set) VMProvision(ctx workflow.Context, in contract.VMProvisionInput) err
 		if _, err := step(ctx, r, "clone", contract.VMClone, queue, contract.CloneInput{OperationID: in.ID, VM: in.VM}); err != nil {
 			return err
 		}
-		if _, err := step(ctx, r, "power-on", contract.VMSetPower, queue, contract.PowerInput{VMRef: vm, On: true}); err != nil {
-			return err
-		}
-		got, err := step(ctx, r, "wait-for-guest", contract.VMAwaitGuest, queue, contract.GuestInput{VMRef: vm, Address: host(in.VM.Network.Address)})
+		got, err := step(ctx, r, "boot", contract.VMBoot, queue, contract.BootInput{VMRef: vm, Address: host(in.VM.Network.Address)})
 		if err != nil {
 			return err
 		}

@@ -35,11 +35,11 @@ func jobs() map[string]job {
 		"vm.provision": {
 			run:   func(s *stage, in contract.VMProvisionInput) { s.env.ExecuteWorkflow("vm.provision", in) },
 			steps: []string{memory.Clone, memory.SetPower, memory.AwaitGuest},
-			happy: "succeeded clone:succeeded power-on:succeeded wait-for-guest:succeeded vm:running",
+			happy: "succeeded clone:succeeded boot:succeeded vm:running",
 			failed: map[string]string{
 				memory.Clone:      "failed clone:undone vm:gone fault:task_failed@clone",
-				memory.SetPower:   "failed clone:undone power-on:failed vm:gone fault:task_failed@power-on",
-				memory.AwaitGuest: "failed clone:undone power-on:succeeded wait-for-guest:failed vm:gone fault:task_failed@wait-for-guest",
+				memory.SetPower:   "failed clone:undone boot:failed vm:gone fault:task_failed@boot",
+				memory.AwaitGuest: "failed clone:undone boot:failed vm:gone fault:task_failed@boot",
 			},
 			after: func(s *stage, _ contract.VMProvisionInput) { require.Zero(s, s.world.Live()) },
 		},
@@ -175,7 +175,7 @@ func TestRetriesThatEndBlockUntilAPersonDecides(t *testing.T) {
 		s.world.Fail(memory.SetPower, many(mending)[:300]...)
 		early := s.decide(contract.UpdateResume, time.Minute)
 		s.env.RegisterDelayedCallback(func() {
-			require.Equal(t, "blocked clone:succeeded power-on:failed fault:unreachable@power-on", s.story())
+			require.Equal(t, "blocked clone:succeeded boot:failed fault:unreachable@boot", s.story())
 			s.world.Mend()
 		}, 3*time.Hour)
 		taken := s.decide(contract.UpdateResume, 3*time.Hour+time.Second)
@@ -191,7 +191,7 @@ func TestRetriesThatEndBlockUntilAPersonDecides(t *testing.T) {
 		s.world.Fail(memory.SetPower, many(mending)...)
 		s.decide(contract.UpdateAbort, 3*time.Hour)
 		jobs()["vm.provision"].run(s, in)
-		require.Equal(t, "failed clone:undone power-on:failed vm:gone fault:aborted@power-on", s.story())
+		require.Equal(t, "failed clone:undone boot:failed vm:gone fault:aborted@boot", s.story())
 		require.Zero(t, s.world.Live())
 	})
 	t.Run("nobody", func(t *testing.T) {
@@ -199,7 +199,7 @@ func TestRetriesThatEndBlockUntilAPersonDecides(t *testing.T) {
 		s, in := newStage(t), provision()
 		s.world.Fail(memory.SetPower, many(mending)...)
 		jobs()["vm.provision"].run(s, in)
-		require.Equal(t, "failed clone:undone power-on:failed vm:gone fault:aborted@power-on", s.story())
+		require.Equal(t, "failed clone:undone boot:failed vm:gone fault:aborted@boot", s.story())
 	})
 }
 
@@ -210,7 +210,7 @@ func TestAFailedUndoBlocksAndIsTriedAgain(t *testing.T) {
 	s.world.Fail(memory.Destroy, final)
 	abort := s.decide(contract.UpdateAbort, 30*time.Minute)
 	s.env.RegisterDelayedCallback(func() {
-		require.Equal(t, "blocked clone:undoing power-on:succeeded wait-for-guest:failed vm:failed fault:undo_failed@remove the machine", s.story())
+		require.Equal(t, "blocked clone:undoing boot:failed vm:failed fault:undo_failed@remove the machine", s.story())
 	}, 31*time.Minute)
 	jobs()["vm.provision"].run(s, in)
 	require.False(t, *abort, "an undo can only be resumed")

@@ -40,6 +40,22 @@ func (a Activity[I, O]) Do(ctx workflow.Context, queue, summary string, in I) (O
 	return out, err
 }
 
+// DoHere runs the activity once, in the process that runs the workflow, without a trip through a task queue. It is for
+// short calls that may as well fail: whoever must succeed calls Do then.
+func (a Activity[I, O]) DoHere(ctx workflow.Context, summary string, in I) (O, error) {
+	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		StartToCloseTimeout: hereLimit,
+		RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
+		Summary:             summary,
+	})
+	var out O
+	err := workflow.ExecuteLocalActivity(ctx, a.Name, in).Get(ctx, &out)
+	return out, err
+}
+
+// hereLimit is well below the time that Temporal gives a workflow task, so that it is never begun again for it.
+const hereLimit = 2 * time.Second
+
 // Register binds fn as the activity's implementation.
 func (a Activity[I, O]) Register(r worker.ActivityRegistry, fn func(context.Context, I) (O, error)) {
 	r.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: a.Name})

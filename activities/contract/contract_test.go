@@ -36,7 +36,7 @@ func TestWhatCrossesTheBoundaryStaysTheSame(t *testing.T) {
 		"vm-resize":    contract.VMResizeInput{Operation: op, From: size, To: size, State: models.VMRunning, AllowRestart: true},
 		"clone":        contract.CloneInput{OperationID: id, VM: vm},
 		"power":        contract.PowerInput{VMRef: ref, On: true},
-		"guest":        contract.GuestInput{VMRef: ref, Address: "10.1.0.7"},
+		"boot":         contract.BootInput{VMRef: ref, Address: "10.1.0.7"},
 		"reconfigure":  contract.ReconfigureInput{VMRef: ref, Size: size},
 		"status":       contract.VMStatus{Found: true, Ref: "vm-42", On: true, Size: size, Hostname: "web", Addresses: []string{"10.1.0.7"}},
 		"report": contract.Report{OperationID: id, Seq: 3, State: models.OperationFailed, Steps: []contract.Step{{Number: 1, Name: "clone", State: models.StepUndone, Started: at, Ended: at, Message: "why"}},

@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -43,7 +44,8 @@ func FaultOf(err error) *models.Fault {
 		if app.HasDetails() && app.Details(f) == nil && f.Code != "" {
 			return f
 		}
-		return models.Faultf(models.Code(app.Type()), "%s", app.Message())
+		// An error that did not come through Error has no type of ours.
+		return models.Faultf(cmp.Or(models.Code(app.Type()), models.CodeInternal), "%s", app.Message())
 	}
 	var timeout *temporal.TimeoutError
 	if errors.As(err, &timeout) {

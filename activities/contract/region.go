@@ -11,6 +11,22 @@ var LeakCheck = Workflow[LeakCheckInput]{"leak.check"}
 // Sweep puts operations right whose workflow was terminated or timed out. A schedule starts it.
 var Sweep = Workflow[SweepInput]{"operation.sweep"}
 
+// UsageWatch raises and clears the events of quotas, and counts what every tenant uses today. A schedule starts it.
+var UsageWatch = Workflow[UsageInput]{"usage.watch"}
+
+// UsageInput is empty: everything is in the database.
+type UsageInput struct{}
+
+// UsageWatched says what a look at the quotas found.
+type UsageWatched struct {
+	Raised  int64 `json:"raised"`
+	Cleared int64 `json:"cleared"`
+	Tenants int64 `json:"tenants"` // whose use of today was counted
+}
+
+// UsageCount is the activity of UsageWatch.
+var UsageCount = Activity[None, UsageWatched]{"usage.count", report}
+
 // Settle puts one lost operation right: it looks at the world and reports what is so.
 var Settle = Workflow[Lost]{"operation.settle"}
 
@@ -32,6 +48,9 @@ type SweepInput struct{}
 type Page struct {
 	After string `json:"after,omitempty"` // the last key already seen
 	Limit int    `json:"limit"`
+	// Listing is the same on all pages of one listing, so that a provider may answer them from one look at its
+	// inventory. Without it every page is a look of its own.
+	Listing models.ID `json:"listing,omitzero"`
 }
 
 // Hypervisor is a physical host in a provider's inventory.

@@ -103,8 +103,8 @@ type PowerInput struct {
 	On bool `json:"on"`
 }
 
-// GuestInput waits until the guest reports this address.
-type GuestInput struct {
+// BootInput turns a VM on and waits until its guest reports this address.
+type BootInput struct {
 	VMRef
 	Address string `json:"address"` // without prefix length
 }
@@ -119,7 +119,7 @@ type ReconfigureInput struct {
 var (
 	VMClone       = Activity[CloneInput, VMStatus]{"vm.clone", task}
 	VMSetPower    = Activity[PowerInput, VMStatus]{"vm.set-power", task}
-	VMAwaitGuest  = Activity[GuestInput, VMStatus]{"vm.await-guest", task}
+	VMBoot        = Activity[BootInput, VMStatus]{"vm.boot", task}
 	VMReconfigure = Activity[ReconfigureInput, VMStatus]{"vm.reconfigure", task}
 	VMDestroy     = Activity[VMRef, None]{"vm.destroy", task} // of what is absent succeeds
 	VMRead        = Activity[VMRef, VMStatus]{"vm.read", quick}

@@ -23,6 +23,7 @@ type Store interface {
 	RecordHypervisors(ctx context.Context, in contract.RecordInput) (contract.Recorded, error)
 	CompareMachines(ctx context.Context, in contract.CompareInput) (contract.Findings, error)
 	CheckLedger(ctx context.Context) (contract.Findings, error)
+	WatchUsage(ctx context.Context) (contract.UsageWatched, error)
 	LostOperations(ctx context.Context, after models.ID, limit int) (contract.LostPage, error)
 }
 
@@ -44,6 +45,9 @@ func (a Activities) Register(r worker.ActivityRegistry) {
 	contract.LeakCompare.Register(r, crossing(a.Store.CompareMachines))
 	contract.LeakLedger.Register(r, crossing(func(ctx context.Context, _ contract.None) (contract.Findings, error) {
 		return a.Store.CheckLedger(ctx)
+	}))
+	contract.UsageCount.Register(r, crossing(func(ctx context.Context, _ contract.None) (contract.UsageWatched, error) {
+		return a.Store.WatchUsage(ctx)
 	}))
 	contract.SweepFind.Register(r, crossing(a.findLost))
 }

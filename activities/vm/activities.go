@@ -20,7 +20,7 @@ func Register(r worker.ActivityRegistry, a Activities) {
 	contract.VMClone.Register(r, a.Clone)
 	contract.VMReconfigure.Register(r, a.Reconfigure)
 	contract.VMSetPower.Register(r, a.SetPower)
-	contract.VMAwaitGuest.Register(r, a.AwaitGuest)
+	contract.VMBoot.Register(r, a.Boot)
 	contract.VMDestroy.Register(r, a.Destroy)
 	contract.VMRead.Register(r, a.Read)
 	contract.VMHypervisors.Register(r, a.Hypervisors)
@@ -54,10 +54,14 @@ func (a Activities) SetPower(ctx context.Context, in contract.PowerInput) (contr
 	})
 }
 
-// AwaitGuest waits for the guest to report its address.
-func (a Activities) AwaitGuest(ctx context.Context, in contract.GuestInput) (contract.VMStatus, error) {
+// Boot turns a machine on and waits for its guest to report its address. Tried again, it turns on what went off
+// meanwhile.
+func (a Activities) Boot(ctx context.Context, in contract.BootInput) (contract.VMStatus, error) {
 	m := machine(in.VMRef)
-	return a.change(ctx, m, func(ctx context.Context, _ Task) error {
+	return a.change(ctx, m, func(ctx context.Context, task Task) error {
+		if err := a.Hypervisor.SetPower(ctx, m, true, task); err != nil {
+			return err
+		}
 		return a.Hypervisor.AwaitGuest(ctx, m, in.Address)
 	})
 }

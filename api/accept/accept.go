@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/yunshu/yunshu/activities/contract"
@@ -48,6 +49,8 @@ type Accepter struct {
 	pool      *pgxpool.Pool
 	authz     *authz.Authorizer
 	addresses *cursors
+	memory    memory
+	busy      *busy
 	creates   *coalescer
 	wake      func()
 }
@@ -63,7 +66,7 @@ type Options struct {
 
 // New starts an Accepter. It runs until ctx ends.
 func New(ctx context.Context, o Options) *Accepter {
-	a := &Accepter{pool: o.Store.Pool, authz: o.Authz, addresses: newCursors(), wake: o.Wake}
+	a := &Accepter{pool: o.Store.Pool, authz: o.Authz, addresses: newCursors(), busy: newBusy(), wake: o.Wake}
 	if a.wake == nil {
 		a.wake = func() {}
 	}
@@ -132,10 +135,14 @@ func (a *Accepter) transaction(ctx context.Context, fn func(conn *pgxpool.Conn) 
 	return fn(conn)
 }
 
+// settle shares the structure, and keeps the planner from scanning whole tables: plans are made once and kept, and one
+// that was made when a table was empty would scan it for as long as it lives.
+const settle = store.ShareStructure + ", set_config('enable_seqscan', 'off', true)"
+
 // begin queues what every accept starts with.
 func begin(b *pgx.Batch) {
 	b.Queue("BEGIN")
-	b.Queue(store.ShareStructure)
+	b.Queue(settle)
 }
 
 // send runs a batch in one round trip and returns its first error.
@@ -159,6 +166,14 @@ func each[T, V any](items []T, f func(T) V) []V {
 		out[i] = f(item)
 	}
 	return out
+}
+
+// optional is an id that may be missing, in the form that PostgreSQL takes as it is.
+func optional(id *models.ID) pgtype.UUID {
+	if id == nil {
+		return pgtype.UUID{}
+	}
+	return pgtype.UUID{Bytes: *id, Valid: true}
 }
 
 // ref splits a reference into an id or a name.

@@ -91,11 +91,11 @@ func span(first, last netip.Addr) int64 {
 }
 
 const (
-	// freeNear looks at a stretch of a subnet's range.
+	// freeNear looks at a stretch of a subnet's range, address by address, and stops as soon as it has enough.
 	freeNear = `
 SELECT c.address FROM (SELECT $2::inet + n AS address FROM generate_series(0::bigint, $3 - 1) n) c
 WHERE c.address <= $4 AND c.address IS DISTINCT FROM $5
-	AND NOT EXISTS (SELECT FROM ip_addresses i WHERE i.subnet_id = $1 AND i.address = c.address)
+	AND (SELECT true FROM ip_addresses i WHERE i.subnet_id = $1 AND i.address = c.address LIMIT 1) IS NULL
 LIMIT $6`
 
 	// freeAnywhere walks the taken addresses in order and returns what lies behind the end of each run of them, and

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/yunshu/yunshu/api/authz"
 	"github.com/yunshu/yunshu/models"
@@ -16,6 +17,7 @@ type named struct {
 	TenantID     *models.ID
 	TenantName   string
 	Path         []models.ID
+	Frozen       bool
 	RegionState  *string
 	Capabilities []string
 	GroupID      *models.ID
@@ -31,9 +33,10 @@ type named struct {
 	Net          subnet
 	SubnetRegion string
 	SubnetOpen   bool // the tenant may use it
-	Existing     *models.ID
-	Near         []near
 }
+
+// complete reports whether there is everything that a search for a place needs.
+func (n *named) complete() bool { return n.TenantID != nil && n.GroupID != nil && n.SubnetID != nil }
 
 // near is a machine that the new one must keep away from.
 type near struct {
@@ -43,17 +46,16 @@ type near struct {
 }
 
 const names = `
-SELECT t.id, coalesce(t.full_name, ''), coalesce(t.path, '{}'),
+SELECT t.id, coalesce(t.full_name, ''), coalesce(t.path, '{}'), coalesce(t.frozen, false),
 	rg.state, coalesce(rg.capabilities, '{}'),
 	g.id, coalesce(g.name, ''), coalesce(g.policy, ''),
 	im.id, coalesce(im.name, ''), coalesce(im.min_storage_gib, 0), coalesce(im.templates ->> r.region, ''),
 	f.id, coalesce(f.vcpu, 0), coalesce(f.memory_mib, 0), coalesce(f.storage_gib, 0), coalesce(f.gpu, 0),
 	s.id, coalesce(s.name, ''), s.cidr, s.gateway, coalesce(s.dns, '{}'), coalesce(s.network, ''), s.range_start, s.range_end,
-	coalesce(s.region, ''), coalesce(s.tenant_id IS NULL OR s.tenant_id = ANY (t.path), false),
-	(SELECT v.id FROM vms v WHERE v.tenant_id = t.id AND v.name = r.name)
-FROM unnest($1::int[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::uuid[], $9::text[],
-		$10::uuid[], $11::text[], $12::uuid[], $13::text[])
-	AS r (i, name, tenant_id, tenant, region, group_id, grp, image_id, image, flavor_id, flavor, subnet_id, subnet)
+	coalesce(s.region, ''), coalesce(s.tenant_id IS NULL OR s.tenant_id = ANY (t.path), false)
+FROM unnest($1::int[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::uuid[], $8::text[],
+		$9::uuid[], $10::text[], $11::uuid[], $12::text[])
+	AS r (i, tenant_id, tenant, region, group_id, grp, image_id, image, flavor_id, flavor, subnet_id, subnet)
 LEFT JOIN tenants t ON t.id = coalesce(r.tenant_id, (SELECT x.id FROM tenants x WHERE x.full_name = r.tenant))
 LEFT JOIN regions rg ON rg.name = r.region
 LEFT JOIN groups g ON g.id = coalesce(r.group_id, (SELECT x.id FROM groups x WHERE x.region = r.region AND x.name = r.grp)) AND g.region = r.region
@@ -62,43 +64,26 @@ LEFT JOIN flavors f ON f.id = coalesce(r.flavor_id, (SELECT x.id FROM flavors x 
 LEFT JOIN subnets s ON s.id = coalesce(r.subnet_id, (SELECT x.id FROM subnets x WHERE x.region = r.region AND x.name = r.subnet))
 ORDER BY r.i`
 
-const nearMachines = `
-SELECT n.ref, v.baremetal_id, h.rack_id
-FROM unnest($1::text[], $2::uuid[]) n (ref, id)
-JOIN tenants t ON t.id = coalesce($3::uuid, (SELECT x.id FROM tenants x WHERE x.full_name = $4))
-JOIN vms v ON v.tenant_id = t.id AND v.id = coalesce(n.id, (SELECT x.id FROM vms x WHERE x.tenant_id = t.id AND x.name = n.ref))
-JOIN hypervisors h ON h.baremetal_id = v.baremetal_id`
-
-// queueNames looks up everything that the creates name. The result has one entry for each create.
-func queueNames(b *pgx.Batch, creates []VMCreate) *[]named {
-	out := make([]named, 0, len(creates))
-	order := make([]int32, len(creates))
+// queueNames looks up what the questions name. The result has one entry for each question.
+func queueNames(b *pgx.Batch, asked []question) *[]named {
+	out := make([]named, 0, len(asked))
+	order := make([]int32, len(asked))
 	for i := range order {
 		order[i] = int32(i)
 	}
-	args := []any{order, each(creates, func(c VMCreate) string { return c.Name })}
-	add := func(f func(VMCreate) string) {
+	args := []any{order}
+	add := func(f func(question) string) {
 		args = append(args,
-			each(creates, func(c VMCreate) *models.ID { id, _ := ref(f(c)); return id }),
-			each(creates, func(c VMCreate) string { _, name := ref(f(c)); return name }))
+			each(asked, func(q question) *models.ID { id, _ := ref(f(q)); return id }),
+			each(asked, func(q question) string { _, name := ref(f(q)); return name }))
 	}
-	add(func(c VMCreate) string { return c.Tenant })
-	args = append(args, each(creates, func(c VMCreate) string { return c.Region }))
-	add(func(c VMCreate) string { return c.Group })
-	add(func(c VMCreate) string { return c.Image })
-	add(func(c VMCreate) string { return c.Flavor })
-	add(func(c VMCreate) string { return c.Subnet })
+	add(func(q question) string { return q.tenant })
+	args = append(args, each(asked, func(q question) string { return q.region }))
+	add(func(q question) string { return q.group })
+	add(func(q question) string { return q.image })
+	add(func(q question) string { return q.flavor })
+	add(func(q question) string { return q.subnet })
 	b.Queue(names, args...).Query(collect(&out, scanNamed))
-	for i, c := range creates {
-		if len(c.Placement.AntiAffinity) == 0 {
-			continue
-		}
-		id, name := ref(c.Tenant)
-		ids := each(c.Placement.AntiAffinity, func(s string) *models.ID { id, _ := ref(s); return id })
-		b.Queue(nearMachines, c.Placement.AntiAffinity, ids, id, name).Query(func(rows pgx.Rows) error {
-			return collect(&out[i].Near, pgx.RowToStructByPos[near])(rows)
-		})
-	}
 	return &out
 }
 
@@ -106,11 +91,10 @@ func scanNamed(row pgx.CollectableRow) (named, error) {
 	var n named
 	var cidr *netip.Prefix
 	var gateway, first, last *netip.Addr
-	err := row.Scan(&n.TenantID, &n.TenantName, &n.Path, &n.RegionState, &n.Capabilities, &n.GroupID, &n.GroupName, &n.Policy,
+	err := row.Scan(&n.TenantID, &n.TenantName, &n.Path, &n.Frozen, &n.RegionState, &n.Capabilities, &n.GroupID, &n.GroupName, &n.Policy,
 		&n.ImageID, &n.ImageName, &n.MinStorage, &n.Template,
 		&n.FlavorID, &n.FlavorSize.VCPU, &n.FlavorSize.MemoryMiB, &n.FlavorSize.StorageGiB, &n.FlavorSize.GPU,
-		&n.SubnetID, &n.Net.Name, &cidr, &gateway, &n.Net.DNS, &n.Net.Network, &first, &last, &n.SubnetRegion, &n.SubnetOpen,
-		&n.Existing)
+		&n.SubnetID, &n.Net.Name, &cidr, &gateway, &n.Net.DNS, &n.Net.Network, &first, &last, &n.SubnetRegion, &n.SubnetOpen)
 	if n.SubnetID != nil {
 		n.Net.ID, n.Net.CIDR, n.Net.First, n.Net.Last = *n.SubnetID, *cidr, *first, *last
 		if gateway != nil {
@@ -120,32 +104,79 @@ func scanNamed(row pgx.CollectableRow) (named, error) {
 	return n, err
 }
 
+// The comparison of rows and the order can only be served by the index on both columns: a planner that knows little of
+// a young table would else walk all machines of a tenant.
+const existing = `
+SELECT r.i, v.id
+FROM unnest($1::int[], $2::uuid[], $3::text[]) AS r (i, tenant_id, name)
+CROSS JOIN LATERAL (
+	SELECT x.id, x.tenant_id, x.name FROM vms x
+	WHERE (x.tenant_id, x.name) >= (r.tenant_id, r.name) ORDER BY x.tenant_id, x.name LIMIT 1) v
+WHERE v.tenant_id = r.tenant_id AND v.name = r.name`
+
+// queueExisting looks whether the tenants already have machines of these names.
+func queueExisting(b *pgx.Batch, cs []*creation) {
+	order := make([]int32, len(cs))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	b.Queue(existing, order, each(cs, func(c *creation) pgtype.UUID { return optional(c.TenantID) }), each(cs, func(c *creation) string { return c.Name })).Query(func(rows pgx.Rows) error {
+		var i int32
+		var id models.ID
+		_, err := pgx.ForEachRow(rows, []any{&i, &id}, func() error {
+			found := id
+			cs[i].existing = &found
+			return nil
+		})
+		return err
+	})
+}
+
+const nearMachines = `
+SELECT n.ref, v.baremetal_id, h.rack_id
+FROM unnest($1::text[], $2::uuid[]) n (ref, id)
+JOIN tenants t ON t.id = coalesce($3::uuid, (SELECT x.id FROM tenants x WHERE x.full_name = $4))
+JOIN vms v ON v.tenant_id = t.id AND v.id = coalesce(n.id, (SELECT x.id FROM vms x WHERE x.tenant_id = t.id AND x.name = n.ref))
+JOIN hypervisors h ON h.baremetal_id = v.baremetal_id`
+
+// queueNear looks where the machines are that a create keeps away from.
+func queueNear(b *pgx.Batch, c *creation) {
+	refs := c.Placement.AntiAffinity
+	ids := each(refs, func(s string) *models.ID { id, _ := ref(s); return id })
+	id, name := ref(c.Tenant)
+	b.Queue(nearMachines, refs, ids, id, name).Query(func(rows pgx.Rows) error {
+		return collect(&c.near, pgx.RowToStructByPos[near])(rows)
+	})
+}
+
 // check judges a create against what it names: rights first, so that nothing is told to those who may not know, then
 // every mistake at once.
-func (n *named) check(a *authz.Authorizer, c *VMCreate) error {
+func (c *creation) check(a *authz.Authorizer) error {
+	n := &c.named
 	if n.TenantID == nil {
 		return invisible("tenant", c.Tenant)
 	}
-	if err := a.Check(c.Actor, "vm.create", authz.Resource{Kind: "vm", Path: n.Path}); err != nil {
+	if err := a.Check(c.Actor, "vm.create", authz.Resource{Kind: "vm", Path: n.Path, Frozen: n.Frozen}); err != nil {
 		if models.IsCode(err, models.CodeNotFound) {
 			return invisible("tenant", c.Tenant) // the same words as for a tenant that does not exist
 		}
 		return err
 	}
-	if err := n.mistakes(c); err != nil {
+	if err := c.mistakes(); err != nil {
 		return err
 	}
 	if *n.RegionState != "ready" || !slices.Contains(n.Capabilities, "vm") {
 		return models.Faultf(models.CodeRegionNotReady, "The region %s takes no new machines at the moment. Use another region, or wait.", c.Region)
 	}
-	if n.Existing != nil {
+	if c.existing != nil {
 		return models.Faultf(models.CodeNameTaken, "The tenant %s already has a vm named %s. Choose another name.", n.TenantName, c.Name)
 	}
 	return nil
 }
 
 // mistakes lists everything that is wrong with the fields of a create.
-func (n *named) mistakes(c *VMCreate) error {
+func (c *creation) mistakes() error {
+	n := &c.named
 	var wrong []models.FieldError
 	say := func(field, format string, args ...any) {
 		wrong = append(wrong, models.FieldError{Field: "body." + field, Message: fmt.Sprintf(format, args...)})
@@ -168,11 +199,11 @@ func (n *named) mistakes(c *VMCreate) error {
 	}
 	if c.Flavor != "" && n.FlavorID == nil {
 		say("flavor", "there is no such flavor")
-	} else if size := n.size(c); n.ImageID != nil && size.StorageGiB < n.MinStorage {
+	} else if size := c.size(); n.ImageID != nil && size.StorageGiB < n.MinStorage {
 		say("storage_gib", "the image %s needs at least %d GiB", n.ImageName, n.MinStorage)
 	}
 	for i, name := range c.Placement.AntiAffinity {
-		if !slices.ContainsFunc(n.Near, func(m near) bool { return m.VM == name }) {
+		if !slices.ContainsFunc(c.near, func(m near) bool { return m.VM == name }) {
 			say(fmt.Sprintf("placement.anti_affinity.vms[%d]", i), "the tenant has no such vm")
 		}
 	}
@@ -184,25 +215,25 @@ func (n *named) mistakes(c *VMCreate) error {
 	return f
 }
 
-func (n *named) size(c *VMCreate) models.Size {
-	if n.FlavorID != nil {
-		return n.FlavorSize
+func (c *creation) size() models.Size {
+	if c.FlavorID != nil {
+		return c.FlavorSize
 	}
 	return c.Size
 }
 
 // policy is the request's own, or the group's.
-func (n *named) policy(c *VMCreate) models.Policy {
+func (c *creation) policy() models.Policy {
 	if c.Placement.Policy != "" {
 		return c.Placement.Policy
 	}
-	return n.Policy
+	return c.Policy
 }
 
 // away lists the hosts and racks that the create keeps away from.
-func (n *named) away(c *VMCreate) away {
+func (c *creation) away() away {
 	var out away
-	for _, m := range n.Near {
+	for _, m := range c.near {
 		out.hosts = append(out.hosts, m.Host)
 		if c.Placement.Scope == "rack" && m.Rack != nil {
 			out.racks = append(out.racks, *m.Rack)

@@ -64,12 +64,15 @@ type change struct {
 	vm      models.VM
 	tenant  string
 	path    []models.ID
+	frozen  bool
 	group   string
 	busy    *models.ID // the operation in the way
 	flavor  *models.Flavor
 	minimum int64 // storage that the image needs
 	target  models.Size
 	draws   drawn
+
+	maintained bool // the actor is responsible for it; asked only where their roles say no
 }
 
 func (a *Accepter) changeVM(ctx context.Context, c change) (Accepted, error) {
@@ -86,7 +89,7 @@ func (a *Accepter) changeVM(ctx context.Context, c change) (Accepted, error) {
 
 const lockVM = `
 SELECT v.tenant_id, v.name, v.region, v.group_id, v.baremetal_id, v.state, v.vcpu, v.memory_mib, v.storage_gib, v.gpu, v.version,
-	t.full_name, t.path, g.name, im.min_storage_gib,
+	t.full_name, t.path, t.frozen, g.name, im.min_storage_gib,
 	(SELECT o.id FROM operations o WHERE o.resource_id = v.id AND o.state IN ('accepted', 'running', 'blocked', 'cancelling'))
 FROM vms v JOIN tenants t ON t.id = v.tenant_id JOIN groups g ON g.id = v.group_id JOIN images im ON im.id = v.image_id
 WHERE v.id = $1 FOR UPDATE OF v`
@@ -96,7 +99,7 @@ const flavorByRef = `SELECT id, name, vcpu, memory_mib, storage_gib, gpu FROM fl
 func (c *change) queueLook(b *pgx.Batch) {
 	b.Queue(lockVM, c.id).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&c.vm.TenantID, &c.vm.Name, &c.vm.Region, &c.vm.GroupID, &c.vm.BaremetalID, &c.vm.State,
-			&c.vm.VCPU, &c.vm.MemoryMiB, &c.vm.StorageGiB, &c.vm.GPU, &c.vm.Version, &c.tenant, &c.path, &c.group, &c.minimum, &c.busy)
+			&c.vm.VCPU, &c.vm.MemoryMiB, &c.vm.StorageGiB, &c.vm.GPU, &c.vm.Version, &c.tenant, &c.path, &c.frozen, &c.group, &c.minimum, &c.busy)
 		return ifAny(err, func() { c.vm.ID = c.id })
 	})
 	if c.resize == nil || c.resize.Flavor == "" {
@@ -138,7 +141,7 @@ func (a *Accepter) tryChange(ctx context.Context, conn *pgxpool.Conn, c *change)
 	if again, err := replay(used, c.Request); err != nil || again != nil {
 		return deref(again), err
 	}
-	if err := c.check(a.authz); err != nil {
+	if err := a.judgeChange(ctx, conn, c); err != nil {
 		return Accepted{}, err
 	}
 	o := contract.Operation{
@@ -171,7 +174,7 @@ func (c *change) check(auth *authz.Authorizer) error {
 	if c.vm.ID == models.NoID {
 		return invisible("vm", c.id.String())
 	}
-	if err := auth.Check(c.Actor, c.action, authz.Resource{Kind: "vm", Path: c.path}); err != nil {
+	if err := auth.Check(c.Actor, c.action, authz.Resource{Kind: "vm", Path: c.path, Frozen: c.frozen, Maintained: c.maintained}); err != nil {
 		if models.IsCode(err, models.CodeNotFound) {
 			return invisible("vm", c.id.String())
 		}

@@ -84,8 +84,8 @@ const usedKeys = `
 SELECT k.actor_id, k.key, k.request_hash, o.id, o.kind, o.tenant_id, o.region, o.resource_kind, o.resource_id,
 	o.resource_name, o.actor_id, o.actor, o.state, o.version, o.created_at, o.started_at, o.ended_at
 FROM unnest($1::uuid[], $2::text[]) r (actor_id, key)
-JOIN idempotency_keys k ON k.actor_id = r.actor_id AND k.key = r.key
-LEFT JOIN operations o ON o.id = k.operation_id`
+CROSS JOIN LATERAL (SELECT * FROM idempotency_keys i WHERE i.actor_id = r.actor_id AND i.key = r.key LIMIT 1) k
+LEFT JOIN LATERAL (SELECT * FROM operations i WHERE i.id = k.operation_id LIMIT 1) o ON true`
 
 type keyed struct {
 	Actor models.ID

@@ -43,19 +43,19 @@ func (a *Accepter) PlanVM(ctx context.Context, c VMCreate) (Plan, error) {
 }
 
 func (a *Accepter) tryPlan(ctx context.Context, conn *pgxpool.Conn, c *creation) (Plan, error) {
-	if err := a.resolve(ctx, conn, []*creation{c}); err != nil {
+	f, err := a.look(ctx, conn, []*creation{c})
+	if err != nil {
 		return Plan{}, err
 	}
 	if c.refused != nil {
 		return Plan{}, c.refused
 	}
-	f, err := a.look(ctx, conn, []*creation{c})
-	if err != nil {
+	if err := a.lookFurther(ctx, conn, []*creation{c}, f); err != nil {
 		return Plan{}, err
 	}
 	rows := f.quotas.of(c.Path, *c.GroupID)
 	quotas := planned(rows, c.amount)
-	if err := a.fit(c, f, true); models.IsCode(err, models.CodeCapacityExhausted) {
+	if err := c.fit(f, true); models.IsCode(err, models.CodeCapacityExhausted) {
 		fault, err := explain(ctx, conn, c)
 		if err != nil {
 			return Plan{}, err
@@ -64,13 +64,13 @@ func (a *Accepter) tryPlan(ctx context.Context, conn *pgxpool.Conn, c *creation)
 	} else if err != nil {
 		return Plan{}, err
 	}
-	why, _, err := reasons(ctx, conn, *c.GroupID, c.amount.Size, c.away(&c.VMCreate))
+	why, _, err := reasons(ctx, conn, *c.GroupID, c.amount.Size, c.away())
 	if err != nil {
 		return Plan{}, fmt.Errorf("count the hosts that fit: %w", err)
 	}
 	return Plan{
 		BaremetalID: c.host.ID, Baremetal: c.host.Name, RackID: c.host.Rack, Address: models.Inet{Addr: c.address},
-		Size: c.amount.Size, Policy: c.policy(&c.VMCreate), Reasons: why, Quotas: quotas,
+		Size: c.amount.Size, Policy: c.policy(), Reasons: why, Quotas: quotas,
 	}, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/yunshu/yunshu/models"
 )
@@ -38,7 +39,7 @@ ORDER BY actor_id, key`
 // queueRecords writes the records of accepted intents.
 func queueRecords(b *pgx.Batch, rs []record) {
 	ids := each(rs, func(r record) models.ID { return r.op.ID })
-	tenants := each(rs, func(r record) *models.ID { return r.op.TenantID })
+	tenants := each(rs, func(r record) pgtype.UUID { return optional(r.op.TenantID) })
 	kinds := each(rs, func(r record) string { return r.op.ResourceKind })
 	resources := each(rs, func(r record) models.ID { return r.op.ResourceID })
 	names := each(rs, func(r record) string { return r.op.ResourceName })

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/yunshu/yunshu/activities/contract"
@@ -36,9 +38,11 @@ func (a *Accepter) CreateVM(ctx context.Context, c VMCreate) (Accepted, error) {
 type creation struct {
 	VMCreate
 	named
-	answer  *Accepted
-	refused error
-	again   bool // what it lacks may be there once it has a transaction of its own
+	existing *models.ID // the tenant's machine of the same name
+	near     []near
+	answer   *Accepted
+	refused  error
+	again    bool // what it lacks may be there once it has a transaction of its own
 
 	vm      models.ID
 	op      models.Operation
@@ -49,28 +53,29 @@ type creation struct {
 
 func (c *creation) open() bool { return c.answer == nil && c.refused == nil && !c.again }
 
-// createAll decides several creates and commits the accepted ones in one transaction of three round trips: what the
-// requests name and who asks, what is free, and the writes. Alone says that there is only one, so that a refusal for
-// lack of something is final; in company what it lacks may have gone to a neighbour whose own fate is still open.
+// createAll decides several creates and commits the accepted ones in one transaction of two round trips: what there
+// is, and the writes; a third comes before them where the meaning of the names is not remembered. Alone says that
+// there is only one, so that a refusal for lack of something is final; in company what it lacks may have gone to a
+// neighbour whose own fate is still open.
 func (a *Accepter) createAll(ctx context.Context, cs []*creation) error {
 	alone := len(cs) == 1
 	return a.transaction(ctx, func(conn *pgxpool.Conn) error {
-		if err := a.resolve(ctx, conn, cs); err != nil {
-			return err
-		}
-		open := filter(cs, (*creation).open)
-		if len(open) == 0 {
-			return nil
-		}
-		free, err := a.look(ctx, conn, open)
+		free, err := a.look(ctx, conn, cs)
 		if err != nil {
 			return err
 		}
-		for _, c := range open {
-			if err := a.fit(c, free, alone); err != nil {
-				c.refused = err
-			}
+		open := filter(cs, (*creation).open)
+		if err := a.lookFurther(ctx, conn, open, free); err != nil {
+			return err
 		}
+		done := a.busy.choose(free, func() {
+			for _, c := range open {
+				if err := c.fit(free, alone); err != nil {
+					c.refused = err
+				}
+			}
+		})
+		defer done()
 		if alone && models.IsCode(cs[0].refused, models.CodeCapacityExhausted) {
 			if cs[0].refused, err = explain(ctx, conn, cs[0]); err != nil {
 				return err
@@ -80,7 +85,7 @@ func (a *Accepter) createAll(ctx context.Context, cs []*creation) error {
 		if len(placed) == 0 {
 			return nil
 		}
-		return a.write(ctx, conn, placed, free)
+		return write(ctx, conn, placed, free)
 	})
 }
 
@@ -94,41 +99,81 @@ func filter[T any](items []T, keep func(T) bool) []T {
 	return out
 }
 
-// resolve is the first round trip: who asks, was it asked before, and what do the names mean.
-func (a *Accepter) resolve(ctx context.Context, conn *pgxpool.Conn, cs []*creation) error {
+// look finds out who asks, whether it was asked before, what the names mean, and what is free, and refuses what cannot
+// be. Names are looked up only if they are not remembered, or the catalogue has changed since.
+func (a *Accepter) look(ctx context.Context, conn *pgxpool.Conn, cs []*creation) (*free, error) {
 	reqs := each(cs, func(c *creation) Request { return c.Request })
+	remembered, known := a.memory.recall(cs)
 	b := &pgx.Batch{}
 	begin(b)
+	version := queueVersion(b)
 	standing := queueStanding(b, reqs)
-	found := queueNames(b, each(cs, func(c *creation) VMCreate { return c.VMCreate }))
-	used := queueKeys(b, reqs) // after the names: who sees the machine of a request's twin also sees its key
+	var f *free
+	if known {
+		f = a.queueFree(b, cs)
+	}
+	if err := send(ctx, conn, b); err != nil {
+		return nil, fmt.Errorf("look who asks: %w", err)
+	}
+	if !known || *version != remembered {
+		if err := a.lookUp(ctx, conn, *version, cs); err != nil {
+			return nil, err
+		}
+		b = &pgx.Batch{}
+		f = a.queueFree(b, cs)
+		if err := send(ctx, conn, b); err != nil {
+			return nil, fmt.Errorf("look for what is free: %w", err)
+		}
+	}
+	a.judge(cs, standing, f.used)
+	return f, nil
+}
+
+// lookUp reads what the names mean, and remembers it.
+func (a *Accepter) lookUp(ctx context.Context, conn *pgxpool.Conn, version int64, cs []*creation) error {
+	b := &pgx.Batch{}
+	found := queueNames(b, each(cs, (*creation).question))
+	for _, c := range cs {
+		if len(c.Placement.AntiAffinity) > 0 {
+			queueNear(b, c)
+		}
+	}
 	if err := send(ctx, conn, b); err != nil {
 		return fmt.Errorf("look up what the requests name: %w", err)
 	}
-	seen := map[string]bool{} // of two creates with the same key or name in one batch, the second waits for its own turn
 	for i, c := range cs {
 		c.named = (*found)[i]
+	}
+	a.memory.learn(version, cs)
+	return nil
+}
+
+// judge answers what was asked before, and refuses what is not allowed or makes no sense.
+func (a *Accepter) judge(cs []*creation, standing *standing, used map[keyed]earlier) {
+	seen := map[string]bool{} // of two creates with the same key or name in one batch, the second waits for its own turn
+	for _, c := range cs {
 		if c.Request, c.refused = standing.current(c.Request); c.refused != nil {
 			continue
 		}
 		if c.answer, c.refused = replay(used, c.Request); !c.open() {
 			continue
 		}
-		if c.refused = c.check(a.authz, &c.VMCreate); !c.open() {
+		if c.refused = c.check(a.authz); !c.open() {
 			continue
 		}
 		name, key := c.TenantID.String()+"/"+c.Name, c.Actor.ID.String()+" "+c.Key
 		c.again = seen[name] || (c.Key != "" && seen[key])
 		seen[name], seen[key] = true, true
 	}
-	return nil
 }
 
 // free is what was free when it was read, less what this transaction took since.
 type free struct {
+	used      map[keyed]earlier
 	hosts     map[pool]*[]*host
 	addresses map[models.ID]*freeAddresses
 	quotas    limits
+	busy      map[models.ID]int // hosts that another transaction is taking from
 
 	tookHosts  map[models.ID]models.Size
 	tookQuotas drawn
@@ -142,20 +187,22 @@ type pool struct {
 }
 
 func (c *creation) pool() pool {
-	p := pool{group: *c.GroupID, policy: c.policy(&c.VMCreate)}
-	if len(c.Near) > 0 {
+	p := pool{group: *c.GroupID, policy: c.policy()}
+	if len(c.near) > 0 {
 		p.own = c
 	}
 	return p
 }
 
-// look is the second round trip: hosts, addresses and quotas.
-func (a *Accepter) look(ctx context.Context, conn *pgxpool.Conn, cs []*creation) (*free, error) {
+// queueFree looks for machines of the same names, for what the keys were used for, and for hosts, addresses and quota.
+func (a *Accepter) queueFree(b *pgx.Batch, cs []*creation) *free {
 	f := &free{hosts: map[pool]*[]*host{}, addresses: map[models.ID]*freeAddresses{}, tookHosts: map[models.ID]models.Size{}, tookQuotas: drawn{}}
+	queueExisting(b, cs)
+	f.used = queueKeys(b, each(cs, func(c *creation) Request { return c.Request })) // after the names: who sees the machine of a request's twin also sees its key
 	pools, subnets := map[pool][]*creation{}, map[models.ID][]*creation{}
 	tenants, groups := map[models.ID]bool{}, map[models.ID]bool{}
-	for _, c := range cs {
-		c.amount = models.Amount{Size: c.size(&c.VMCreate), VMs: 1, IPAddresses: 1}
+	for _, c := range filter(cs, func(c *creation) bool { return c.complete() }) {
+		c.amount = models.Amount{Size: c.size(), VMs: 1, IPAddresses: 1}
 		pools[c.pool()] = append(pools[c.pool()], c)
 		subnets[*c.SubnetID] = append(subnets[*c.SubnetID], c)
 		groups[*c.GroupID] = true
@@ -163,27 +210,29 @@ func (a *Accepter) look(ctx context.Context, conn *pgxpool.Conn, cs []*creation)
 			tenants[t] = true
 		}
 	}
-	b := &pgx.Batch{}
 	for p, members := range pools {
-		f.hosts[p] = queueCandidates(b, p.group, p.policy, least(members), members[0].away(&members[0].VMCreate), len(members)+8)
+		f.hosts[p] = queueCandidates(b, p.group, p.policy, least(members), members[0].away(), len(members)+8+a.busy.count())
 	}
 	for id, members := range subnets {
 		f.addresses[id] = a.addresses.queueNear(b, &members[0].Net, len(members))
 	}
-	f.quotas = queueQuotas(b, keys(tenants), keys(groups))
-	if err := send(ctx, conn, b); err != nil {
-		return nil, fmt.Errorf("look for hosts, addresses and quota: %w", err)
+	if len(tenants) > 0 {
+		f.quotas = queueQuotas(b, keys(tenants), keys(groups))
 	}
-	return f, a.lookFurther(ctx, conn, subnets, f)
+	return f
 }
 
 // lookFurther searches the whole range of subnets where nothing is free near the cursor.
-func (a *Accepter) lookFurther(ctx context.Context, conn *pgxpool.Conn, subnets map[models.ID][]*creation, f *free) error {
+func (a *Accepter) lookFurther(ctx context.Context, conn *pgxpool.Conn, cs []*creation, f *free) error {
 	b := &pgx.Batch{}
-	for id, members := range subnets {
-		if s := &members[0].Net; len(f.addresses[id].list) == 0 {
-			f.addresses[id] = queueAnywhere(b, s, len(members))
+	subnets := map[models.ID][]*creation{}
+	for _, c := range cs {
+		if len(f.addresses[*c.SubnetID].list) == 0 {
+			subnets[*c.SubnetID] = append(subnets[*c.SubnetID], c)
 		}
+	}
+	for id, members := range subnets {
+		f.addresses[id] = queueAnywhere(b, &members[0].Net, len(members))
 	}
 	if b.Len() == 0 {
 		return nil
@@ -210,10 +259,10 @@ func least(cs []*creation) models.Size {
 }
 
 // fit finds a place for one create in what is free and takes it. The cheapest refusal comes first.
-func (a *Accepter) fit(c *creation, f *free, alone bool) error {
+func (c *creation) fit(f *free, alone bool) error {
 	rows := f.quotas.of(c.Path, *c.GroupID)
 	short := shortages(rows, c.amount)
-	h := place(*f.hosts[c.pool()], c.policy(&c.VMCreate), c.amount.Size, c.away(&c.VMCreate))
+	h := f.host(c)
 	addresses := f.addresses[*c.SubnetID]
 	lacking := short != nil || h == nil || len(addresses.list) == 0
 	if lacking && !alone {
@@ -239,9 +288,22 @@ func (a *Accepter) fit(c *creation, f *free, alone bool) error {
 	return c.decide()
 }
 
+// host chooses a host for a create. Spreading has a choice, so it leaves out hosts that another transaction of this
+// gateway is taking from; packing prefers to wait for the same host.
+func (f *free) host(c *creation) *host {
+	hosts := *f.hosts[c.pool()]
+	if c.policy() == models.Spread && len(f.busy) > 0 {
+		idle := filter(hosts, func(h *host) bool { return f.busy[h.ID] == 0 })
+		if h := place(idle, models.Spread, c.amount.Size, c.away()); h != nil {
+			return h
+		}
+	}
+	return place(hosts, c.policy(), c.amount.Size, c.away())
+}
+
 // explain says why no host has room.
 func explain(ctx context.Context, conn *pgxpool.Conn, c *creation) (fault, err error) {
-	why, most, err := reasons(ctx, conn, *c.GroupID, c.amount.Size, c.away(&c.VMCreate))
+	why, most, err := reasons(ctx, conn, *c.GroupID, c.amount.Size, c.away())
 	if err != nil {
 		return nil, fmt.Errorf("count why no host has room: %w", err)
 	}
@@ -294,7 +356,7 @@ FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::bi
 )
 
 // write is the third round trip. Everything that was read before is checked again by the statement that takes it.
-func (a *Accepter) write(ctx context.Context, conn *pgxpool.Conn, cs []*creation, f *free) error {
+func write(ctx context.Context, conn *pgxpool.Conn, cs []*creation, f *free) error {
 	ids := each(cs, func(c *creation) models.ID { return c.vm })
 	tenants := each(cs, func(c *creation) models.ID { return *c.TenantID })
 	groups := each(cs, func(c *creation) models.ID { return *c.GroupID })
@@ -310,9 +372,9 @@ func (a *Accepter) write(ctx context.Context, conn *pgxpool.Conn, cs []*creation
 	queueTakeHosts(b, f.tookHosts, false)
 	b.Queue(insertAddresses, each(cs, func(*creation) models.ID { return models.NewID() }), subnets, addresses, tenants, ids)
 	b.Queue(insertVMs, ids, tenants, each(cs, func(c *creation) string { return c.Name }), each(cs, func(c *creation) string { return c.Region }),
-		groups, hosts, each(cs, func(c *creation) models.ID { return *c.ImageID }), each(cs, func(c *creation) *models.ID { return c.FlavorID }),
+		groups, hosts, each(cs, func(c *creation) models.ID { return *c.ImageID }), each(cs, func(c *creation) pgtype.UUID { return optional(c.FlavorID) }),
 		subnets, addresses, vcpu, memory, storage, gpu,
-		each(cs, func(c *creation) string { return c.Actor.Name }), each(cs, func(c *creation) any { return c.op.CreatedAt }))
+		each(cs, func(c *creation) string { return c.Actor.Name }), each(cs, func(c *creation) time.Time { return c.op.CreatedAt }))
 	b.Queue(insertAllocations, ids, tenants, groups, hosts, vcpu, memory, storage, gpu)
 	queueRecords(b, each(cs, func(c *creation) record {
 		return record{Request: c.Request, op: c.op, action: "vm.create"}

@@ -43,10 +43,13 @@ func (a Actor) Tenants() []models.ID {
 }
 
 // Resource is what someone wants to act on: its kind, and the path of tenants from the root down to its owner. What
-// belongs to the platform has no path.
+// belongs to the platform has no path. Frozen is what belongs to a suspended tenant. Maintained says that the actor is
+// responsible for it.
 type Resource struct {
-	Kind string
-	Path []models.ID
+	Kind       string
+	Path       []models.ID
+	Frozen     bool
+	Maintained bool
 }
 
 // Authorizer answers by the policies. A decision depends only on the effective roles and the action, so each is asked
@@ -81,25 +84,41 @@ func New() (*Authorizer, error) {
 
 // Can reports whether the actor may do this to the resource.
 func (a *Authorizer) Can(actor Actor, action string, r Resource) bool {
-	q := question{strings.Join(effective(actor, r), " "), action}
+	return a.allows(effective(actor, r), action, r.Kind)
+}
+
+// allows reports whether the roles together allow the action.
+func (a *Authorizer) allows(roles []string, action, kind string) bool {
+	q := question{strings.Join(roles, " "), action}
 	if known, ok := a.asked.Load(q); ok {
 		return known.(bool)
 	}
-	answer := a.ask(strings.Fields(q.roles), action, r.Kind)
+	answer := a.ask(roles, action, kind)
 	a.asked.Store(q, answer)
 	return answer
 }
 
 // Check returns nil if the actor may, a not-found fault if they may not even know of the resource, and a forbidden
 // fault if they see it but may not do this.
+// A right to change what is frozen is there, but of no use until the tenant is resumed.
 func (a *Authorizer) Check(actor Actor, action string, r Resource) error {
 	if a.Can(actor, action, r) {
+		if frozen(action, r) {
+			return models.Faultf(models.CodeSuspended, suspended)
+		}
 		return nil
 	}
 	if len(r.Path) > 0 && !a.Can(actor, "tenant.read", r) {
 		return models.Faultf(models.CodeNotFound, "There is no such %s that you can see.", r.Kind)
 	}
-	return models.Faultf(models.CodeForbidden, "None of your roles allows %s here. Ask an admin of the tenant, or of the platform, for a role that does.", action)
+	return a.forbidden(action, r)
+}
+
+const suspended = "The tenant, or one above it, is suspended: what it has can be read, and nothing can be changed. Ask an admin of what is above it to resume it."
+
+// frozen reports whether an action has to wait until the tenant is resumed.
+func frozen(action string, r Resource) bool {
+	return r.Frozen && slices.Contains(groupsOf(action), "freeze")
 }
 
 // effective returns the actor's roles on the resource, sorted, each once.
@@ -115,6 +134,9 @@ func effective(actor Actor, r Resource) []string {
 		case slices.Contains(r.Path, *b.TenantID):
 			roles = append(roles, "tenant:"+string(b.Role))
 		}
+	}
+	if r.Maintained {
+		roles = append(roles, "maintainer")
 	}
 	slices.Sort(roles)
 	return slices.Compact(roles)

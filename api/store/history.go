@@ -41,6 +41,10 @@ var histories = map[string]Versioned{
 	"subnets":       {"subnet", "subnets", "id", ofTenant},
 	"ip-addresses":  {"ip-address", "ip_addresses", "id", ofTenant},
 	"vms":           {"vm", "vms", "id", ofTenant},
+
+	"maintainers":       {"maintainer", "maintainers", "id", ""},
+	"maintainer-groups": {"maintainer-group", "maintainer_groups", "id", ""},
+	"assignments":       {"assignment", "assignments", "id", ofTenant},
 }
 
 // Histories lists the kinds of resources whose history is kept, by the first part of their path.

@@ -18,7 +18,9 @@ type IPAddress struct {
 	Subnet     string
 	Tenant     *string
 	TenantPath []models.ID
-	VM         *string
+	// TenantFrozen: the tenant, or one above it, is suspended; nil without a tenant.
+	TenantFrozen *bool
+	VM           *string
 }
 
 // IPAddressFilter narrows a list of addresses.
@@ -31,7 +33,7 @@ type IPAddressFilter struct {
 }
 
 const namedAddresses = `
-SELECT i.*, s.region, s.name AS subnet, t.full_name AS tenant, t.path AS tenant_path, v.name AS vm
+SELECT i.*, s.region, s.name AS subnet, t.full_name AS tenant, t.path AS tenant_path, t.frozen AS tenant_frozen, v.name AS vm
 FROM (%s) i JOIN subnets s ON s.id = i.subnet_id
 LEFT JOIN tenants t ON t.id = i.tenant_id LEFT JOIN vms v ON v.id = i.vm_id
 ORDER BY i.id`

@@ -66,21 +66,45 @@ ON CONFLICT ON CONSTRAINT quotas_once DO UPDATE SET
 	clusters_used = excluded.clusters_used, ip_addresses_used = excluded.ip_addresses_used,
 	version = q.version + 1, updated_at = now()`
 
-// PutQuota sets a tenant's limits in a group, or everywhere, and refuses a limit below what is in use. The caller
-// restructures.
-func PutQuota(db *gorm.DB, tenant models.ID, group *models.ID, l models.QuotaLimit) (Quota, error) {
+// PutQuota sets a tenant's limits in a group, or everywhere. It refuses a limit below what is in use, unless over is
+// allowed, and promises that its parent, or it itself, cannot keep. The caller restructures.
+func PutQuota(db *gorm.DB, t Tenant, group *models.ID, l models.QuotaLimit, over bool) (Quota, error) {
 	err := db.Exec(putQuota, map[string]any{
-		"id": models.NewID(), "tenant": tenant, "grp": group, "vcpu": l.VCPU, "memory_mib": l.MemoryMiB, "storage_gib": l.StorageGiB,
+		"id": models.NewID(), "tenant": t.ID, "grp": group, "vcpu": l.VCPU, "memory_mib": l.MemoryMiB, "storage_gib": l.StorageGiB,
 		"gpu": l.GPU, "vms": l.VMs, "baremetals": l.Baremetals, "clusters": l.Clusters, "ip_addresses": l.IPAddresses,
 	}).Error
 	if err != nil {
 		return Quota{}, fmt.Errorf("write a quota: %w", err)
 	}
-	q, err := FindQuota(db, tenant, group)
+	q, err := FindQuota(db, t.ID, group)
 	if err != nil {
 		return Quota{}, err
 	}
-	return *q, belowUse(*q)
+	if err := belowUse(*q); err != nil && !over {
+		return *q, err
+	}
+	if err := promises(db, &t); err != nil {
+		return *q, err
+	}
+	if t.ParentID == nil {
+		return *q, nil
+	}
+	var parent Tenant
+	if err := db.Take(&parent, "id = ?", *t.ParentID).Error; err != nil {
+		return *q, fmt.Errorf("read the tenant above %s: %w", t.FullName, err)
+	}
+	return *q, promises(db, &parent)
+}
+
+// Over lists the resources of which more is in use than the limit.
+func (q Quota) Over() []string {
+	over := []string{}
+	if f := models.AsFault(belowUse(q)); f != nil {
+		for _, s := range f.Shortages {
+			over = append(over, s.Resource)
+		}
+	}
+	return over
 }
 
 // belowUse refuses limits that are smaller than what is in use, and lists every one.

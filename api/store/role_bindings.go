@@ -75,8 +75,40 @@ func DeleteRoleBinding(db *gorm.DB, b RoleBinding) error {
 	if err := db.Where("id = ?", b.ID).Delete(&models.RoleBinding{}).Error; err != nil {
 		return fmt.Errorf("delete a role binding: %w", err)
 	}
-	if b.TenantID == nil {
+	switch {
+	case b.TenantID == nil:
 		return KeepAnAdmin(db)
+	case b.Role == models.RoleOwner:
+		return keepOwners(db, IDs{*b.TenantID})
+	}
+	return nil
+}
+
+// ownedBy lists the tenants that a user is an owner of.
+func ownedBy(db *gorm.DB, user models.ID) (IDs, error) {
+	out := IDs{}
+	err := db.Raw("SELECT tenant_id FROM role_bindings WHERE actor_id = ? AND role = 'owner'", user).Scan(&out).Error
+	if err != nil {
+		return nil, fmt.Errorf("list the tenants that a user owns: %w", err)
+	}
+	return out, nil
+}
+
+const ownerless = `SELECT full_name FROM tenants t WHERE id IN ?
+	AND NOT EXISTS (SELECT FROM role_bindings b WHERE b.role = 'owner' AND b.tenant_id = ANY (t.path)) ORDER BY full_name LIMIT 1`
+
+// keepOwners refuses a change that took the last owner from one of these tenants, unless one above it has an owner. The
+// caller holds the structure lock, so that two such changes cannot pass each other.
+func keepOwners(db *gorm.DB, tenants IDs) error {
+	var left []string
+	if len(tenants) == 0 {
+		return nil
+	}
+	if err := db.Raw(ownerless, []models.ID(tenants)).Scan(&left).Error; err != nil {
+		return fmt.Errorf("count the owners of tenants: %w", err)
+	}
+	if len(left) > 0 {
+		return models.Faultf(models.CodeInUse, "This is the only owner of tenant %s. Make somebody else its owner first.", left[0])
 	}
 	return nil
 }

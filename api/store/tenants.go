@@ -23,7 +23,7 @@ func (Tenant) TableName() string { return "tenants" }
 
 // Resource is the tenant, or anything of the kind that it owns, as the policies see it.
 func (t Tenant) Resource(kind string) authz.Resource {
-	return authz.Resource{Kind: kind, Path: t.Path}
+	return authz.Resource{Kind: kind, Path: t.Path, Frozen: t.Frozen}
 }
 
 // FindTenant finds a tenant by its id or its full name.
@@ -111,6 +111,7 @@ const deepest = 16
 func CreateTenant(db *gorm.DB, t *Tenant, parent *Tenant) error {
 	t.ID, t.FullName, t.Path = models.NewID(), t.Name, nil
 	if parent != nil {
+		t.Frozen = parent.Frozen
 		t.ParentID, t.FullName, t.Path = &parent.ID, parent.FullName+"/"+t.Name, append(t.Path, parent.Path...)
 	}
 	t.Path = append(t.Path, t.ID)

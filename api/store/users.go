@@ -48,8 +48,15 @@ func CreateUser(db *gorm.DB, u *models.User) error {
 
 // DeleteUser removes a user with their tokens and roles. What they did stays in the audit log.
 func DeleteUser(db *gorm.DB, id models.ID) error {
+	owned, err := ownedBy(db, id)
+	if err != nil {
+		return err
+	}
 	if err := db.Where("id = ?", id).Delete(&models.User{}).Error; err != nil {
 		return fmt.Errorf("delete a user: %w", err)
+	}
+	if err := keepOwners(db, owned); err != nil {
+		return err
 	}
 	return KeepAnAdmin(db)
 }

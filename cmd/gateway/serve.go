@@ -97,6 +97,7 @@ func (g *gatewayProcess) serveHTTP(ctx context.Context, wake func()) error {
 	defer stopAccepting() // after the last request
 	edge := api.New(api.Options{
 		Store: g.store, Authz: policies, Temporal: g.temporal, TemporalUI: g.config.TemporalUIURL, Namespace: g.config.Temporal.Namespace, Failures: failures, Logger: g.log, Metrics: g.metrics, Version: version(), TrustedProxies: g.config.TrustedProxies,
+		Limits: api.RateLimits{PerToken: g.config.RequestsPerToken, PerTenant: g.config.RequestsPerTenant, Heavy: g.config.HeavyReads},
 		Accept: accept.New(accepting, accept.Options{Store: g.store, Authz: policies, Wake: wake}),
 	})
 	server := &http.Server{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -19,7 +20,12 @@ import (
 
 // nounCommand makes the commands of one noun from its table.
 func (a *app) nounCommand(n noun) *cobra.Command {
-	c := &cobra.Command{Use: n.name, Short: n.short, Aliases: []string{n.name + "s"}}
+	c := &cobra.Command{Use: n.name, Short: n.short, Aliases: []string{n.name + "s"}, Args: func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return fmt.Errorf("There is no command %q of %s. See: %s --help", args[0], n.name, cmd.CommandPath())
+		}
+		return nil
+	}, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	if !n.noList {
 		c.AddCommand(a.listCommand(n))
 	}
@@ -89,7 +95,7 @@ func (a *app) historyCommand(n noun) *cobra.Command {
 
 // createCommand makes one. What names it is the only argument.
 func (a *app) createCommand(n noun) *cobra.Command {
-	what := map[string]string{"role-binding": "user", "ip-address": "subnet"}[n.name]
+	what := map[string]string{"role-binding": "user", "ip-address": "subnet", "assignment": "resource"}[n.name]
 	if what == "" {
 		what = "name"
 	}
@@ -100,6 +106,12 @@ func (a *app) createCommand(n noun) *cobra.Command {
 			return err
 		}
 		b[what] = args[0]
+		if n.name == "assignment" {
+			kind, _ := b["resource_kind"].(string) // absent: it names no kind, which is said
+			if _, b[what], err = a.assignableID(cmd, kind, args[0]); err != nil {
+				return err
+			}
+		}
 		call := client.Call{Method: http.MethodPost, Path: n.path, Body: b}
 		if dry {
 			call.Query = url.Values{"dry_run": {"true"}}
@@ -131,11 +143,23 @@ func (a *app) actionCommand(n noun, act action) *cobra.Command {
 		if strings.Contains(path, "{group}") {
 			group, _ := cmd.Flags().GetString("group") // it is added below
 			path = strings.ReplaceAll(path, "{group}", url.PathEscape(group))
-			if limits, ok := b["limits"]; ok {
-				b = limits.(map[string]any)
+			if limits, ok := b["limits"].(map[string]any); ok {
+				maps.Copy(b, limits)
+				delete(b, "limits")
 			}
 		}
-		call := client.Call{Method: method, Path: n.path + "/" + id + "/" + path}
+		call := client.Call{Method: method, Path: n.path + "/" + id + "/" + path, Query: url.Values{}}
+		for key, value := range b {
+			switch {
+			case key == "?csv":
+				call.Path += ".csv"
+			case strings.HasPrefix(key, "?"): // goes into the query
+				call.Query.Set(key[1:], fmt.Sprint(value))
+			default:
+				continue
+			}
+			delete(b, key)
+		}
 		if len(b) > 0 {
 			call.Body = b
 		}
@@ -234,23 +258,32 @@ func (a *app) send(cmd *cobra.Command, n noun, call client.Call, operation bool)
 	if len(answer.Body) == 0 {
 		return nil
 	}
+	if strings.HasPrefix(answer.Header.Get("Content-Type"), "text/") {
+		_, err := a.out.Write(answer.Body)
+		return err
+	}
 	var page struct {
 		Items []json.RawMessage `json:"items"`
 	}
 	if err := json.Unmarshal(answer.Body, &page); err == nil && page.Items != nil && a.format == "table" {
 		return a.print(page.Items, nil)
 	}
+	if cmd.Name() == "usage" && a.format == "table" {
+		return a.usage(answer.Body)
+	}
 	return a.show(answer.Body)
 }
 
 func (a *app) meCommand() *cobra.Command {
-	return &cobra.Command{Use: "me", Short: "Who you are, and your roles", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+	c := &cobra.Command{Use: "me", Short: "Who you are, and your roles", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		answer, err := a.client.Do(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/me"})
 		if err != nil {
 			return err
 		}
 		return a.show(answer.Body)
 	}}
+	c.AddCommand(a.responsibilitiesCommand(), a.permissionsCommand())
+	return c
 }
 
 // leakCheckCommand compares the database with the world. It prints what differs, and nothing where nothing does.
@@ -278,6 +311,22 @@ func (a *app) leakCheckCommand() *cobra.Command {
 	return c
 }
 
+// ledgerCheckCommand adds up the books. It prints what is not balanced, and nothing where everything is.
+func (a *app) ledgerCheckCommand() *cobra.Command {
+	return &cobra.Command{Use: "ledger-check", Short: "Prove that every use is the sum of what lives; prints nothing when it is", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		var check struct {
+			Findings []json.RawMessage `json:"findings"`
+		}
+		if err := a.client.Get(cmd.Context(), "/v1/ledger-check", nil, &check); err != nil || len(check.Findings) == 0 {
+			return err
+		}
+		if err := a.print(check.Findings, []string{"kind", "resource_kind", "resource_id", "message"}); err != nil {
+			return err
+		}
+		return errFailed
+	}}
+}
+
 func (a *app) findings(op client.Operation) error {
 	if op.State != "succeeded" {
 		a.tell(op)
@@ -302,7 +351,7 @@ func (a *app) findings(op client.Operation) error {
 func (a *app) completeNames(name string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 		i := slices.IndexFunc(nouns, func(n noun) bool { return n.name == name })
-		if i < 0 || a.configure("") != nil {
+		if i < 0 || a.configure() != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)

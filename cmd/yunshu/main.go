@@ -64,34 +64,39 @@ func status(err error) int {
 // app is what the commands share.
 type app struct {
 	client client.Client
+	token  string // file
 	format string
 	out    *os.File
 }
 
 func command(out *os.File) *cobra.Command {
 	a := &app{out: out}
-	tokenFile := ""
 	root := &cobra.Command{
 		Use: "yunshu", Short: "The command line of Yunshu, the API hub of a private cloud", SilenceErrors: true, SilenceUsage: true,
 		Long: "The command line of Yunshu, the API hub of a private cloud.\n\nIt finds the gateway and your token in YUNSHU_URL and YUNSHU_TOKEN.\n\n" +
 			"Exit status: 0 done, 1 the operation failed or was cancelled, 2 wrong usage, 3 the gateway cannot be reached, 4 the gateway refused.",
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.configure(tokenFile) },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.HasSubCommands() || cmd.Name() == cobra.ShellCompRequestCmd {
+				return nil // it only explains itself, or completes
+			}
+			return a.configure()
+		},
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.client.URL, "url", os.Getenv("YUNSHU_URL"), "of the gateway; default: YUNSHU_URL")
-	flags.StringVar(&tokenFile, "token-file", "", "file with your token; default: YUNSHU_TOKEN")
+	flags.StringVar(&a.token, "token-file", "", "file with your token; default: YUNSHU_TOKEN")
 	flags.StringVarP(&a.format, "output", "o", "table", "table, json or yaml")
 	for _, n := range nouns {
 		root.AddCommand(a.nounCommand(n))
 	}
-	root.AddCommand(a.meCommand(), a.leakCheckCommand(), a.auditCommand())
+	root.AddCommand(a.meCommand(), a.responsibleCommand(), a.leakCheckCommand(), a.ledgerCheckCommand(), a.auditCommand())
 	return root
 }
 
-func (a *app) configure(tokenFile string) error {
+func (a *app) configure() error {
 	a.client.Token = os.Getenv("YUNSHU_TOKEN")
-	if tokenFile != "" {
-		raw, err := os.ReadFile(tokenFile)
+	if a.token != "" {
+		raw, err := os.ReadFile(a.token)
 		if err != nil {
 			return fmt.Errorf("The token cannot be read: %w", err)
 		}

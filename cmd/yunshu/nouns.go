@@ -51,6 +51,13 @@ var (
 		{"flavor", "flavor", text, "named size", "flavor"}, {"vcpu", "vcpu", number, "processors", ""},
 		{"memory-mib", "memory_mib", number, "memory in MiB", ""}, {"storage-gib", "storage_gib", number, "storage in GiB", ""}, {"gpu", "gpu", number, "GPUs", ""},
 	}
+	maintainerFields = []field{
+		{"display-name", "display_name", text, "name for people", ""}, {"email", "email", text, "where to write to", ""}, {"phone", "phone", text, "where to call", ""},
+		{"chat", "chat", text, "where to chat", ""}, {"user", "user", text, "their account, which gets rights on what they maintain", "user"},
+	}
+	maintainerGroupFields = []field{{"description", "description", text, "what it is for", ""}, {"member", "members", texts, "a maintainer; repeat for more", "maintainer"}}
+
+	ofKind   = field{"kind", "resource_kind", text, "region, rack, group, baremetal, tenant or vm", ""}
 	byRegion = field{"region", "region", text, "only of this region", "region"}
 	byTenant = field{"tenant", "tenant", text, "only of this tenant, such as acme/dev", "tenant"}
 	subtree  = field{"subtree", "subtree", truth, "and of all tenants below it", ""}
@@ -61,13 +68,19 @@ var nouns = []noun{
 		filters: []field{{"parent", "parent", text, "only right below this tenant", "tenant"}, {"subtree", "subtree", text, "only this tenant and all below it", "tenant"}},
 		create: []field{{"parent", "parent", text, "tenant above it", "tenant"}, {"description", "description", text, "what it is for", ""},
 			{"quota", "quota", amounts, "limit everywhere, such as vcpu=16; repeat for more", ""}},
-		update: []field{{"name", "name", text, "new name", ""}, {"description", "description", text, "what it is for", ""}},
+		update: []field{{"name", "name", text, "new name", ""}, {"description", "description", text, "what it is for", ""}, {"overcommit", "overcommit", truth, "those right below it may be promised more than it has", ""}},
 		actions: []action{
+			{name: "move", short: "Put it under another tenant", fields: []field{{"parent", "parent", text, "tenant to put it under; empty: make it a root", "tenant"}}},
+			{name: "suspend", short: "Make it, and all below it, read only"},
+			{name: "resume", short: "Let it work again"},
+			{name: "usage-days", short: "What it used, day by day", method: "GET", path: "usage-days", fields: []field{{"from", "?from", text, "first day, such as 2027-01-01; default: 30 days ago", ""}, {"to", "?to", text, "last day; default: today", ""}, {"csv", "?csv", truth, "as a table for spreadsheets", ""}}},
 			{name: "quotas", short: "List the tenant's quotas", method: "GET", path: "quotas"},
 			{name: "usage", short: "What the tenant uses, and may still use", method: "GET", path: "usage"},
 			{name: "set-quota", short: "Set the tenant's quota everywhere, or in the group given by --group", method: "PUT", path: "quotas/{group}",
-				fields: []field{{"limit", "limits", amounts, "limit, such as vcpu=16, or vcpu=none; repeat for more", ""}}},
+				fields: []field{{"limit", "limits", amounts, "limit, such as vcpu=16, or vcpu=none; repeat for more", ""}, {"allow-over", "?allow_over", truth, "even below what is in use", ""}}},
 		}},
+	{name: "quota-event", path: "/v1/quota-events", short: "Quotas that got nearly full", noGet: true, columns: []string{"raised_at", "cleared_at", "message"},
+		filters: []field{byTenant, subtree, {"open", "open", truth, "only those that are not cleared", ""}}},
 	{name: "user", path: "/v1/users", history: true, short: "People, and programs that act like them", columns: []string{"name", "email", "created_at", "id"}, delete: true,
 		create: []field{{"email", "email", text, "address", ""}}, update: []field{{"email", "email", text, "address", ""}}},
 	{name: "token", path: "/v1/tokens", short: "Bearer tokens", columns: []string{"name", "user", "prefix", "expires_at", "last_used_at", "revoked_at", "id"}, delete: true,
@@ -75,7 +88,17 @@ var nouns = []noun{
 		create:  []field{{"user", "user", text, "whose token; default: yours", ""}, {"expires-at", "expires_at", text, "when it ends, such as 2027-01-31T00:00:00Z", ""}}},
 	{name: "role-binding", path: "/v1/role-bindings", history: true, short: "Who has which role where", columns: []string{"user", "role", "tenant", "created_at", "id"}, delete: true,
 		filters: []field{{"user", "user", text, "only of this user", ""}, byTenant},
-		create:  []field{{"role", "role", text, "admin, operator, member or viewer", ""}, {"tenant", "tenant", text, "on this tenant; default: on the platform", "tenant"}}},
+		create:  []field{{"role", "role", text, "on a tenant: owner, admin, member or viewer; on the platform: admin, operator or auditor", ""}, {"tenant", "tenant", text, "on this tenant; default: on the platform", "tenant"}}},
+	{name: "maintainer", path: "/v1/maintainers", history: true, short: "People to turn to about resources", key: "name", columns: []string{"name", "display_name", "email", "phone", "chat", "user", "id"}, delete: true,
+		create: maintainerFields, update: maintainerFields},
+	{name: "maintainer-group", path: "/v1/maintainer-groups", history: true, short: "Sets of maintainers", key: "name", columns: []string{"name", "members", "description", "id"}, delete: true,
+		create: maintainerGroupFields, update: maintainerGroupFields},
+	{name: "assignment", path: "/v1/assignments", history: true, short: "Who is responsible for which resource", columns: []string{"resource_kind", "resource_name", "maintainer", "maintainer_group", "primary", "id"}, delete: true,
+		filters: []field{ofKind, {"resource-id", "resource_id", text, "only of this resource", ""}, {"maintainer", "maintainer", text, "only to this maintainer", "maintainer"}, {"maintainer-group", "maintainer_group", text, "only to this maintainer group", "maintainer-group"}},
+		create:  []field{{"kind", "resource_kind", text, "region, rack, group, baremetal, tenant or vm", ""}, {"maintainer", "maintainer", text, "who shall be responsible", "maintainer"}, {"maintainer-group", "maintainer_group", text, "or which group", "maintainer-group"}, {"primary", "primary", truth, "ask them first", ""}},
+		update:  []field{{"primary", "primary", truth, "ask them first", ""}}},
+	{name: "unmaintained-resource", path: "/v1/unmaintained-resources", short: "Resources for which nobody is responsible", columns: []string{"resource_kind", "resource_name", "region", "resource_id"}, noGet: true,
+		filters: []field{ofKind, byRegion}},
 	{name: "region", path: "/v1/regions", history: true, short: "Places where machines are", columns: []string{"name", "title", "state", "workers", "hypervisors", "connected", "placeable"},
 		create:  []field{{"title", "title", text, "for people", ""}, {"capability", "capabilities", texts, "vm, bm, k8s, storage or network; repeat for more", ""}},
 		update:  []field{{"title", "title", text, "for people", ""}, {"state", "state", text, "ready or cordoned", ""}, {"capability", "capabilities", texts, "vm, bm, k8s, storage or network", ""}},

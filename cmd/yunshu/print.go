@@ -102,11 +102,30 @@ func (a *app) encode(raw []byte) error {
 		e.SetIndent("", "  ")
 		return e.Encode(v)
 	}
-	var plain any // YAML knows nothing of json.Number
-	if err := json.Unmarshal(raw, &plain); err != nil {
-		return err
+	return yaml.NewEncoder(a.out).Encode(plain(v))
+}
+
+// plain turns JSON's numbers into Go's, since YAML knows nothing of json.Number. Whole ones stay whole.
+func plain(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return n
+		}
+		if f, err := v.Float64(); err == nil {
+			return f
+		}
+		return v.String()
+	case []any:
+		for i := range v {
+			v[i] = plain(v[i])
+		}
+	case map[string]any:
+		for key := range v {
+			v[key] = plain(v[key])
+		}
 	}
-	return yaml.NewEncoder(a.out).Encode(plain)
+	return v
 }
 
 // dig follows a path with dots.

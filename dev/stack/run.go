@@ -64,6 +64,11 @@ func Run(ctx context.Context, root string, out io.Writer) error {
 		return err
 	}
 	s.welcome(time.Since(begin))
+	return s.supervise(ctx)
+}
+
+// supervise returns when ctx ends, or with the last words of the first part that died.
+func (s *stack) supervise(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return nil

@@ -64,7 +64,7 @@ func (b *bench) throughHTTP(ctx context.Context, tenants, clients int, d time.Du
 	if _, err := world(ctx, s, tenants, 1000); err != nil {
 		return result{}, err
 	}
-	url, stop, err := serve(ctx, s)
+	url, stop, err := serve(ctx, s, api.RateLimits{})
 	if err != nil {
 		return result{}, err
 	}
@@ -72,21 +72,28 @@ func (b *bench) throughHTTP(ctx context.Context, tenants, clients int, d time.Du
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
 	create := func(ctx context.Context, c, i int) error {
 		body := fmt.Sprintf(`{"name":"vm-%d-%d","tenant":"root/t-%d","region":"tw","group":"general","image":"ubuntu","flavor":"small","subnet":"lan"}`, c, i, 1+(c*7919+i)%tenants)
-		return post(ctx, client, url+"/v1/vms", fmt.Sprintf("k-%d-%d", c, i), body)
+		return post(ctx, client, token, url+"/v1/vms", fmt.Sprintf("k-%d-%d", c, i), body)
 	}
 	if _, err := load(ctx, clients, d/5, func(ctx context.Context, c, i int) error { return create(ctx, c+1000, i) }); err != nil {
 		return result{}, err
 	}
-	return load(ctx, clients, d, create)
+	if err := b.watchStatements(ctx, s); err != nil {
+		return result{}, err
+	}
+	r, err := load(ctx, clients, d, create)
+	if err != nil {
+		return result{}, err
+	}
+	return r, b.printStatements(ctx, s, r.n)
 }
 
-func serve(ctx context.Context, s *store.Store) (string, func(), error) {
+func serve(ctx context.Context, s *store.Store, limits api.RateLimits) (string, func(), error) {
 	policies, err := authz.New()
 	if err != nil {
 		return "", nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	edge := api.New(api.Options{Store: s, Authz: policies, Logger: slog.New(slog.DiscardHandler), Version: "bench",
+	edge := api.New(api.Options{Store: s, Authz: policies, Logger: slog.New(slog.DiscardHandler), Version: "bench", Limits: limits,
 		Accept: accept.New(ctx, accept.Options{Store: s, Authz: policies})})
 	url, stop, err := listen(edge.Handler())
 	return url, func() { stop(); cancel() }, err
@@ -103,7 +110,7 @@ func listen(h http.Handler) (string, func(), error) {
 	return "http://" + l.Addr().String(), func() { _ = server.Close() }, nil
 }
 
-func post(ctx context.Context, c *http.Client, url, key, body string) error {
+func post(ctx context.Context, c *http.Client, token, url, key, body string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte(body)))
 	if err != nil {
 		return err
@@ -117,6 +124,9 @@ func post(ctx context.Context, c *http.Client, url, key, body string) error {
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode == http.StatusTooManyRequests {
+		return tooMany(resp.Header.Get("Retry-After"))
+	}
 	if err == nil && resp.StatusCode != http.StatusAccepted {
 		err = fmt.Errorf("%s: %s", resp.Status, answer)
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 	"time"
@@ -20,25 +21,39 @@ import (
 
 // bench is what every measurement stands on.
 type bench struct {
-	server *postgres.Server
-	short  bool
-	serial int
+	server  *postgres.Server
+	short   bool
+	profile bool
+	serial  int
 }
 
 func main() {
 	short := flag.Bool("short", false, "smaller numbers, to see that it works")
 	only := flag.String("only", "", "run only the measurements whose name contains this")
+	profile := flag.Bool("profile", false, "also print where PostgreSQL spent its time (needs its pg_stat_statements)")
+	cpu := flag.String("cpuprofile", "", "write where the Go side spent its time to this file")
 	flag.Parse()
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // the figures are what is printed
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *short, *only); err != nil {
+	if *cpu != "" {
+		f, err := os.Create(*cpu)
+		if err == nil {
+			err = pprof.StartCPUProfile(f)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		defer pprof.StopCPUProfile()
+	}
+	if err := run(ctx, *short, *profile, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, short bool, only string) error {
+func run(ctx context.Context, short, profile bool, only string) error {
 	dir, err := os.MkdirTemp("", "yunshu-bench-")
 	if err != nil {
 		return err
@@ -47,17 +62,22 @@ func run(ctx context.Context, short bool, only string) error {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
-	server, err := postgres.Start(ctx, postgres.Options{Dir: dir + "/data", Durable: true})
+	options := postgres.Options{Dir: dir + "/data", Durable: true}
+	if profile {
+		options.Set = []string{"shared_preload_libraries=pg_stat_statements", "pg_stat_statements.track=all"}
+	}
+	server, err := postgres.Start(ctx, options)
 	if err != nil {
 		return err
 	}
 	defer server.Stop()
-	b := &bench{server: server, short: short}
+	b := &bench{server: server, short: short, profile: profile}
 	for _, m := range []struct {
 		name string
 		run  func(context.Context) error
 	}{
 		{"accept", b.accepts},
+		{"fairness", b.fairness},
 		{"placement", b.placement},
 		{"addresses", b.addresses},
 		{"list", b.lists},

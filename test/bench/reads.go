@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/yunshu/yunshu/api"
 	"github.com/yunshu/yunshu/api/accept"
 	"github.com/yunshu/yunshu/api/authz"
 	"github.com/yunshu/yunshu/api/store"
@@ -127,7 +128,7 @@ func (b *bench) listAmong(ctx context.Context, total int) (result, error) {
 	if _, err := s.Pool.Exec(ctx, `VACUUM ANALYZE vms`); err != nil {
 		return result{}, err
 	}
-	url, stop, err := serve(ctx, s)
+	url, stop, err := serve(ctx, s, api.RateLimits{})
 	if err != nil {
 		return result{}, err
 	}

@@ -40,7 +40,8 @@ func world(ctx context.Context, s *store.Store, tenants, hosts int) (authz.Actor
 	if err := s.Pool.SendBatch(ctx, batch).Close(); err != nil {
 		return admin, fmt.Errorf("fill the database: %w", err)
 	}
-	_, err := s.Pool.Exec(ctx, `VACUUM ANALYZE`)
+	// As autovacuum would: it never looks at a table that nothing was written to.
+	_, err := s.Pool.Exec(ctx, `VACUUM ANALYZE users, tokens, role_bindings, tenants, quotas, regions, groups, baremetals, hypervisors, images, flavors, subnets`)
 	return admin, err
 }
 

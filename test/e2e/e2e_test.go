@@ -157,7 +157,7 @@ func TestANewcomersFirstDay(t *testing.T) {
 	create := []string{"vm", "create", "web-1", "--tenant", "acme", "--region", "tw", "--group", "general", "--image", "ubuntu-24-04", "--flavor", "small", "--subnet", "lan"}
 	require.Contains(t, s.must(append(create, "--dry-run")...), "fits")
 	out := s.must(append(create, "--wait")...)
-	require.Contains(t, out, "wait-for-guest")
+	require.Contains(t, out, "boot")
 
 	vm := s.must("vm", "get", "web-1", "-o", "json")
 	id, address := field(t, vm, "id"), field(t, vm, "address")

@@ -28,6 +28,7 @@ type Options struct {
 	Port    int       // on loopback; 0: a free one
 	Log     io.Writer // of the server; nil: nowhere
 	Durable bool      // false: faster, for data that may be lost with the machine
+	Set     []string  // further settings, each name=value
 }
 
 // Server is a running PostgreSQL.
@@ -84,6 +85,9 @@ func serverArgs(o Options) []string {
 		"-c", "max_connections=500", "-c", "shared_buffers=128MB", "-c", "log_min_messages=warning", "-c", "log_checkpoints=off"}
 	if !o.Durable {
 		args = append(args, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "autovacuum=off")
+	}
+	for _, setting := range o.Set {
+		args = append(args, "-c", setting)
 	}
 	return args
 }

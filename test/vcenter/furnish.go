@@ -19,6 +19,7 @@ import (
 const (
 	HostThreads   = 64
 	HostMemoryMiB = 512 << 10
+	TemplateGiB   = 8        // the disk of every template
 	datastoreGiB  = 96 << 10 // shared by a cluster
 )
 
@@ -204,7 +205,7 @@ func addTemplate(ctx context.Context, folder *object.Folder, pool *object.Resour
 	}
 	devices = append(devices, scsi)
 	disk := devices.CreateDisk(scsi.(types.BaseVirtualController), store.Reference(), "")
-	disk.CapacityInKB = 8 << 20
+	disk.CapacityInKB = TemplateGiB << 20
 	devices = append(devices, disk)
 	nic, err := devices.CreateEthernetCard("vmxnet3", &types.VirtualEthernetCardNetworkBackingInfo{VirtualDeviceDeviceBackingInfo: types.VirtualDeviceDeviceBackingInfo{DeviceName: "VM Network"}})
 	if err != nil {

@@ -3,6 +3,7 @@ package vcenter
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
@@ -21,6 +22,10 @@ func (r *rules) judge(ctx *simulator.Context, m *simulator.Method) (mo.Reference
 	}
 	switch req := m.Body.(type) {
 	case *types.CloneVM_Task:
+		template, _ := ctx.Map.Get(req.This).(*simulator.VirtualMachine)
+		if takes := time.Duration(r.slow.Load()); takes > 0 && template != nil {
+			return &slowTemplate{template, takes}, judgeClone(ctx, req)
+		}
 		return nil, judgeClone(ctx, req)
 	case *types.ReconfigVM_Task:
 		return nil, judgeReconfigure(ctx, req)

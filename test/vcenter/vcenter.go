@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vmware/govmomi"
@@ -32,7 +33,7 @@ type Options struct {
 	Password     string
 	TLSDir       string        // keeps the certificates; ca.pem is what clients trust
 	StateFile    string        // keeps the machines; empty: they are gone at the end
-	TaskDuration time.Duration // of every task
+	TaskDuration time.Duration // of every clone; see Slow
 }
 
 // Server is a running vCenter.
@@ -74,6 +75,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		s.Stop()
 		return nil, fmt.Errorf("bring back the machines of %s: %w", o.StateFile, err)
 	}
+	s.Slow(o.TaskDuration)
 	s.model.Map().Handler = s.rules.judge
 	return s, nil
 }
@@ -138,7 +140,8 @@ func (s *Server) Mend() { s.rules.mend() }
 type rules struct {
 	mu     sync.Mutex
 	faults map[string][]types.BaseMethodFault
-	dirty  func() // told of every call that may change a machine
+	slow   atomic.Int64 // how long a clone takes
+	dirty  func()       // told of every call that may change a machine
 }
 
 func (r *rules) fail(method string, times int, fault types.BaseMethodFault) {

@@ -37,20 +37,24 @@ func ensureAttributes(ctx context.Context, c client.Client, namespace string) er
 	return err
 }
 
+// schedules are what runs by itself, every minute.
+var schedules = []client.ScheduleWorkflowAction{
+	{ID: "operation-sweep", Workflow: contract.Sweep.Name, Args: []any{contract.SweepInput{}}, StaticSummary: "find operations without a workflow"},
+	{ID: "usage-watch", Workflow: contract.UsageWatch.Name, Args: []any{contract.UsageInput{}}, StaticSummary: "look at the quotas and count the day's use"},
+}
+
 // ensureSchedules creates the schedules that do not exist yet. One that exists is left as it is: an operator may have
 // paused or changed it.
 func ensureSchedules(ctx context.Context, c client.Client) error {
-	_, err := c.ScheduleClient().Create(ctx, client.ScheduleOptions{
-		ID:      "operation-sweep",
-		Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP,
-		Spec:    client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: time.Minute}}, Jitter: 10 * time.Second},
-		Action: &client.ScheduleWorkflowAction{
-			ID: "operation-sweep", Workflow: contract.Sweep.Name, Args: []any{contract.SweepInput{}}, TaskQueue: contract.Gateway,
-			WorkflowExecutionTimeout: 10 * time.Minute, StaticSummary: "find operations without a workflow",
-		},
-	})
-	if errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
-		return nil
+	for _, action := range schedules {
+		action.TaskQueue, action.WorkflowExecutionTimeout = contract.Gateway, 10*time.Minute
+		_, err := c.ScheduleClient().Create(ctx, client.ScheduleOptions{
+			ID: action.ID, Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP, Action: &action,
+			Spec: client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: time.Minute}}, Jitter: 10 * time.Second},
+		})
+		if err != nil && !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
+			return err
+		}
 	}
-	return err
+	return nil
 }

@@ -187,6 +187,7 @@ func (p *Provider) Status(ctx context.Context, m vm.Machine) (contract.VMStatus,
 
 // Clone makes a machine.
 func (p *Provider) Clone(ctx context.Context, want contract.VM, _ models.ID, task vm.Task) error {
+	task.Start("task-" + want.ID.String())
 	if err := p.enter(ctx, Clone, p.delay()); err != nil {
 		return err
 	}
@@ -200,7 +201,6 @@ func (p *Provider) Clone(ctx context.Context, want contract.VM, _ models.ID, tas
 	}
 	p.next++
 	ref := fmt.Sprintf("vm-%d", p.next)
-	task.Start("task-" + ref)
 	p.machines[want.ID] = &machine{vm: want, ref: ref, hotAdd: true}
 	return nil
 }
@@ -285,7 +285,11 @@ func (p *Provider) AwaitGuest(ctx context.Context, m vm.Machine, address string)
 	if have == nil {
 		return vm.Missing(m)
 	}
-	if !slices.Contains(have.status().Addresses, address) {
+	want, err := netip.ParseAddr(address)
+	if err != nil {
+		return models.Faultf(models.CodeInvalidSpec, "The address %q that the guest of vm %s should report is not an IP address.", address, m.Name)
+	}
+	if !slices.Contains(have.status().Addresses, want.Unmap().String()) {
 		return models.Faultf(models.CodeGuestSilent, "The guest of vm %s did not report the address %s. Check the image and its guest tools.", m.Name, address)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -25,6 +26,10 @@ type Fixture struct {
 	HasName func(name string) bool
 	// NoHotAdd makes the machine one that cannot grow while it runs.
 	NoHotAdd func(m vm.Machine)
+	// Slow makes clones that begin from now on take this long.
+	Slow func(d time.Duration)
+	// Another is a provider on the same world, as another worker has one.
+	Another func() vm.Hypervisor
 }
 
 // Exercise runs the whole suite, each part on a provider of its own.
@@ -38,6 +43,9 @@ func Exercise(t *testing.T, fresh func(t *testing.T) Fixture) {
 		"hosts are listed page by page":   (*exercise).hosts,
 		"machines are listed by their id": (*exercise).machines,
 		"many at once":                    (*exercise).many,
+		"a clone can be cancelled":        (*exercise).cancelled,
+		"a clone goes on elsewhere":       (*exercise).resumed,
+		"a clone is begun twice":          (*exercise).begunTwice,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -102,6 +110,7 @@ func (e *exercise) life() {
 	require.Equal(e, contract.VMStatus{Found: true, Ref: got.Ref, Size: small}, got)
 	e.power(v, true)
 	require.NoError(e, e.Provider.AwaitGuest(e.ctx, of(v), host(v)))
+	require.NoError(e, e.Provider.AwaitGuest(e.ctx, of(v), "::ffff:"+host(v)), "the same address, spelled otherwise")
 	require.Equal(e, contract.VMStatus{Found: true, Ref: got.Ref, On: true, Size: small, Hostname: "web", Addresses: []string{host(v)}}, e.status(v))
 	e.power(v, false)
 	require.False(e, e.status(v).On)

@@ -3,6 +3,7 @@ package vsphere
 import (
 	"context"
 	"errors"
+	"net/netip"
 
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/vim25"
@@ -129,6 +130,10 @@ func (p *Provider) shutdown(ctx context.Context, c *vim25.Client, machine *objec
 // AwaitGuest returns once the guest has reported the address.
 func (p *Provider) AwaitGuest(ctx context.Context, m vm.Machine, address string) error {
 	doing := "hear from the guest of " + label(m)
+	want, err := netip.ParseAddr(address)
+	if err != nil {
+		return models.Faultf(models.CodeInvalidSpec, "The address %q that the guest of %s should report is not an IP address.", address, label(m))
+	}
 	c, err := p.client(ctx, doing)
 	if err != nil {
 		return err
@@ -149,12 +154,7 @@ func (p *Provider) AwaitGuest(ctx context.Context, m vm.Machine, address string)
 				seen.nics = v.GuestNicInfo
 			}
 		}
-		for _, a := range seen.addresses() {
-			if a == address {
-				return true
-			}
-		}
-		return false
+		return seen.reports(want)
 	})
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return models.Faultf(models.CodeGuestSilent, "The guest of %s did not report the address %s within %s. Check the image and its guest tools.", label(m), address, p.options.GuestTimeout)

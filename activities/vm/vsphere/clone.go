@@ -39,18 +39,16 @@ func (p *Provider) Clone(ctx context.Context, want contract.VM, operation models
 }
 
 func (p *Provider) clone(ctx context.Context, c *vim25.Client, m vm.Machine, want contract.VM, operation models.ID, task vm.Task) error {
-	have, err := p.find(ctx, c, m)
-	if err != nil {
-		return err
-	}
-	if have == nil && task.Resume != "" {
-		// How the earlier task ended does not matter: what is there now decides, and a failed one is begun again.
+	if task.Resume != "" {
+		// First of all: a machine that is still being made may lack our mark. How the earlier task ended does not
+		// matter: what is there now decides, and a failed one is begun again.
 		if _, err := wait(ctx, c, taskRef(task.Resume)); err != nil && vimFault(err) == nil {
 			return err
 		}
-		if have, err = p.find(ctx, c, m); err != nil {
-			return err
-		}
+	}
+	have, err := p.find(ctx, c, m)
+	if err != nil {
+		return err
 	}
 	if have == nil {
 		if have, err = p.begin(ctx, c, m, want, operation, task); err != nil {
@@ -130,6 +128,10 @@ func (p *Provider) cloneSpec(ctx context.Context, c *vim25.Client, at place, fro
 		CpuHotAddEnabled: types.NewBool(true), MemoryHotAddEnabled: types.NewBool(true),
 		Annotation:  "vm " + want.Name + " of tenant " + want.Tenant,
 		ExtraConfig: []types.BaseOptionValue{&types.OptionValue{Key: markID, Value: want.ID.String()}, &types.OptionValue{Key: markOperation, Value: operation.String()}},
+	}
+	if have := diskBytes(devices); have > want.Size.StorageGiB*gib {
+		return nil, models.Faultf(models.CodeInvalidSpec, "The template %s in vCenter %s of region %s has %d GiB of disks, which do not shrink to the %d GiB that %s asks for. Ask for more storage, and give the image its min_storage_gib.",
+			want.Template, p.host, p.options.Region, (have+gib-1)/gib, want.Size.StorageGiB, label(vm.Machine{ID: want.ID, Name: want.Name}))
 	}
 	if grow := growDisk(devices, want.Size.StorageGiB); grow != nil {
 		config.DeviceChange = append(config.DeviceChange, grow)

@@ -38,6 +38,7 @@ var classes = []class{
 	{isFault[*types.RequestCanceled], models.CodeBusy, "someone cancelled the task in vCenter", "The step is tried again."},
 
 	{isFault[*types.DuplicateName], models.CodeBusy, "an earlier attempt is making the same machine", "The step is tried again."},
+	{isOurUUIDTaken, models.CodeBusy, "an earlier attempt is making the same machine", "The step is tried again."},
 
 	{isFault[*types.InvalidHostState], models.CodeHostUnusable, "the host is in maintenance or not connected", "Bring the host back, or put it in maintenance here as well."},
 	{isFault[*types.HostCommunication], models.CodeHostUnusable, "it cannot talk to the host", "Bring the host back, or put it in maintenance here as well."},
@@ -98,6 +99,13 @@ func (p *Provider) faultf(code models.Code, doing, format string, args ...any) e
 func isFault[T types.BaseMethodFault](err error) bool {
 	_, is := vimFault(err).(T)
 	return is
+}
+
+// isOurUUIDTaken recognises a clone that another worker began: the machine has its id already, but is not found by it
+// before it is whole.
+func isOurUUIDTaken(err error) bool {
+	wrong, ok := vimFault(err).(*types.InvalidArgument)
+	return ok && strings.HasSuffix(wrong.InvalidProperty, "instanceUuid")
 }
 
 // vimFault finds vCenter's fault in an error, or nil.

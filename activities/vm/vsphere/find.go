@@ -56,7 +56,8 @@ func (p *Provider) Status(ctx context.Context, m vm.Machine) (contract.VMStatus,
 	return have.status(), nil
 }
 
-// find returns the machine with our id, or nil. One with our id but without our mark is not ours.
+// find returns the machine with our id, or nil. One with our id and another mark is not ours; one without any may be
+// one that vCenter is still making.
 func (p *Provider) find(ctx context.Context, c *vim25.Client, m vm.Machine) (*machine, error) {
 	ref, err := object.NewSearchIndex(c).FindByUuid(ctx, nil, m.ID.String(), true, types.NewBool(true))
 	if err != nil || ref == nil {
@@ -66,10 +67,13 @@ func (p *Provider) find(ctx context.Context, c *vim25.Client, m vm.Machine) (*ma
 	if err != nil || have == nil {
 		return nil, err
 	}
-	if have.mark != m.ID.String() {
-		return nil, p.notOurs(have.name, m)
+	switch have.mark {
+	case m.ID.String():
+		return have, nil
+	case "":
+		return nil, p.faultf(models.CodeBusy, "find "+label(m), "the machine with its id does not carry our mark; an earlier attempt may still be making it. The step is tried again.")
 	}
-	return have, nil
+	return nil, p.notOurs(have.name, m)
 }
 
 // must returns the machine, or machine_missing.
@@ -183,12 +187,18 @@ func (m *machine) addresses() []string {
 	var out []string
 	for _, text := range append(nicAddresses(m.nics), m.address) {
 		a, err := netip.ParseAddr(text)
+		a = a.Unmap() // some guests report IPv4 in IPv6's clothes
 		if err != nil || a.IsLinkLocalUnicast() || a.IsLoopback() || slices.Contains(out, a.String()) {
 			continue
 		}
 		out = append(out, a.String())
 	}
 	return out
+}
+
+// reports says whether the guest reports the address, however it spells it.
+func (m *machine) reports(want netip.Addr) bool {
+	return slices.Contains(m.addresses(), want.Unmap().String())
 }
 
 // nicAddresses lists the addresses of network cards.

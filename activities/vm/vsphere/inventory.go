@@ -20,14 +20,25 @@ func (p *Provider) Hypervisors(ctx context.Context, page contract.Page) (contrac
 	if err != nil {
 		return contract.HypervisorPage{}, err
 	}
-	var hosts []mo.HostSystem
-	err = within(ctx, c, c.ServiceContent.RootFolder, "HostSystem", []string{"name", "parent", "summary.hardware", "runtime.connectionState", "runtime.inMaintenanceMode", "datastore"}, &hosts)
+	all, err := p.hosts.listing(page, func() ([]contract.Hypervisor, error) { return allHosts(ctx, c) })
 	if err != nil {
 		return contract.HypervisorPage{}, p.fault(doing, err)
 	}
+	items, next := vm.Cut(all, func(h contract.Hypervisor) string { return h.Ref }, page)
+	p.hosts.served(page, next)
+	return contract.HypervisorPage{Hypervisors: items, Next: next}, nil
+}
+
+// allHosts reads every host that ever connected.
+func allHosts(ctx context.Context, c *vim25.Client) ([]contract.Hypervisor, error) {
+	var hosts []mo.HostSystem
+	err := within(ctx, c, c.ServiceContent.RootFolder, "HostSystem", []string{"name", "parent", "summary.hardware", "runtime.connectionState", "runtime.inMaintenanceMode", "datastore"}, &hosts)
+	if err != nil {
+		return nil, err
+	}
 	clusters, shares, err := neighbourhood(ctx, c, hosts)
 	if err != nil {
-		return contract.HypervisorPage{}, p.fault(doing, err)
+		return nil, err
 	}
 	all := make([]contract.Hypervisor, 0, len(hosts))
 	for _, h := range hosts {
@@ -36,8 +47,7 @@ func (p *Provider) Hypervisors(ctx context.Context, page contract.Page) (contrac
 		}
 		all = append(all, hypervisor(h, clusters, shares))
 	}
-	items, next := vm.Cut(all, func(h contract.Hypervisor) string { return h.Ref }, page)
-	return contract.HypervisorPage{Hypervisors: items, Next: next}, nil
+	return all, nil
 }
 
 func hypervisor(h mo.HostSystem, clusters map[types.ManagedObjectReference]string, shares map[types.ManagedObjectReference]int64) contract.Hypervisor {
@@ -103,9 +113,20 @@ func (p *Provider) Machines(ctx context.Context, page contract.Page) (contract.M
 	if err != nil {
 		return contract.MachinePage{}, err
 	}
+	all, err := p.machines.listing(page, func() ([]contract.Machine, error) { return allMachines(ctx, c) })
+	if err != nil {
+		return contract.MachinePage{}, p.fault(doing, err)
+	}
+	items, next := vm.Cut(all, func(m contract.Machine) string { return m.ID.String() }, page)
+	p.machines.served(page, next)
+	return contract.MachinePage{Machines: items, Next: next}, nil
+}
+
+// allMachines reads the mark of every machine, and keeps those that have one.
+func allMachines(ctx context.Context, c *vim25.Client) ([]contract.Machine, error) {
 	var content []types.ObjectContent
 	if err := within(ctx, c, c.ServiceContent.RootFolder, "VirtualMachine", []string{"name", markPath}, &content); err != nil {
-		return contract.MachinePage{}, p.fault(doing, err)
+		return nil, err
 	}
 	var all []contract.Machine
 	for _, o := range content {
@@ -114,6 +135,5 @@ func (p *Provider) Machines(ctx context.Context, page contract.Page) (contract.M
 			all = append(all, contract.Machine{ID: id, Ref: m.ref.Value, Name: m.name})
 		}
 	}
-	items, next := vm.Cut(all, func(m contract.Machine) string { return m.ID.String() }, page)
-	return contract.MachinePage{Machines: items, Next: next}, nil
+	return all, nil
 }

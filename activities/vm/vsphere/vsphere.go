@@ -11,6 +11,7 @@ import (
 
 	"github.com/vmware/govmomi/vim25"
 
+	"github.com/yunshu/yunshu/activities/contract"
 	"github.com/yunshu/yunshu/activities/vm"
 )
 
@@ -46,6 +47,9 @@ type Provider struct {
 	templates cache[template]
 	networks  cache[networks]
 	folders   cache[[]datacenter]
+
+	hosts    listings[contract.Hypervisor]
+	machines listings[contract.Machine]
 }
 
 var _ vm.Hypervisor = (*Provider)(nil)

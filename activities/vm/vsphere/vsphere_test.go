@@ -23,15 +23,20 @@ import (
 // start runs a vCenter of the test's own and a provider that is logged in to it.
 func start(t *testing.T) (*vcenter.Server, *vsphere.Provider) {
 	t.Helper()
-	dir := t.TempDir()
-	s, err := vcenter.Start(t.Context(), vcenter.Options{Password: "secret", TLSDir: dir, Hosts: 4})
+	s, err := vcenter.Start(t.Context(), vcenter.Options{Password: "secret", TLSDir: t.TempDir(), Hosts: 4})
 	require.NoError(t, err)
 	t.Cleanup(s.Stop)
-	file := filepath.Join(dir, "password")
+	return s, provider(t, s)
+}
+
+// provider is one more provider on a vCenter.
+func provider(t *testing.T, s *vcenter.Server) *vsphere.Provider {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "password")
 	require.NoError(t, os.WriteFile(file, []byte("secret\n"), 0o600))
 	p, err := vsphere.New(vsphere.Options{Region: "tw", URL: s.URL.String(), Username: s.User.Username(), PasswordFile: file, CAFile: s.CAFile})
 	require.NoError(t, err)
-	return s, p
+	return p
 }
 
 func TestVSphere(t *testing.T) {
@@ -66,7 +71,8 @@ func TestVSphere(t *testing.T) {
 				task, err := object.NewVirtualMachine(c.Client, ref.Reference()).Reconfigure(t.Context(), types.VirtualMachineConfigSpec{CpuHotAddEnabled: types.NewBool(false), MemoryHotAddEnabled: types.NewBool(false)})
 				require.NoError(t, err)
 				require.NoError(t, task.WaitEx(t.Context()))
-			}}
+			},
+			Slow: s.Slow, Another: func() vm.Hypervisor { return provider(t, s) }}
 	})
 }
 
@@ -173,4 +179,61 @@ func TestACloneWhoseEarlierTaskFailedIsBegunAgain(t *testing.T) {
 	got, err := p.Status(t.Context(), vm.Machine{ID: other.ID, Name: other.Name})
 	require.NoError(t, err)
 	require.True(t, got.Found)
+}
+
+func TestATemplateThatIsLargerThanAskedIsRefusedForGood(t *testing.T) {
+	t.Parallel()
+	_, p := start(t)
+	v := spec(t, p)
+	v.Size.StorageGiB = vcenter.TemplateGiB - 1
+	err := p.Clone(t.Context(), v, models.NewID(), vm.Task{})
+	f := models.AsFault(err)
+	require.NotNil(t, f, "%v", err)
+	require.Equal(t, models.CodeInvalidSpec, f.Code)
+	require.False(t, f.Code.Info().Retryable)
+	require.Regexp(t, `^The template ubuntu-24\.04 in vCenter .* has 8 GiB of disks, which do not shrink to the 7 GiB that vm web \(.*\) asks for\. .*\.$`, f.Message)
+	page, err := p.Machines(t.Context(), contract.Page{})
+	require.NoError(t, err)
+	require.Empty(t, page.Machines)
+	v.Size.StorageGiB = vcenter.TemplateGiB
+	require.NoError(t, p.Clone(t.Context(), v, models.NewID(), vm.Task{}), "exactly as large as the template")
+}
+
+// Pages of one listing come from one look: what is removed meanwhile is still listed, and another listing sees it gone.
+func TestPagesOfOneListingAreOneLook(t *testing.T) {
+	t.Parallel()
+	s, p := start(t)
+	for range 3 {
+		require.NoError(t, p.Clone(t.Context(), spec(t, p), models.NewID(), vm.Task{}))
+	}
+	page := contract.Page{Limit: 2, Listing: models.NewID()}
+	first, err := p.Machines(t.Context(), page)
+	require.NoError(t, err)
+	require.Len(t, first.Machines, 2)
+	gone := first.Machines[0]
+	require.NoError(t, p.Destroy(t.Context(), vm.Machine{ID: gone.ID, Name: "web"}, vm.Task{}))
+
+	s.Fail("CreateContainerView", 1, &types.RuntimeFault{}) // a second look would fail
+	page.After = first.Next
+	second, err := p.Machines(t.Context(), page)
+	require.NoError(t, err)
+	require.Len(t, second.Machines, 1)
+	require.Empty(t, second.Next)
+
+	s.Mend()
+	fresh, err := p.Machines(t.Context(), contract.Page{Listing: models.NewID()})
+	require.NoError(t, err)
+	require.Len(t, fresh.Machines, 2)
+	require.NotContains(t, fresh.Machines, gone)
+
+	hosts := contract.Page{Limit: 7, Listing: models.NewID()}
+	some, err := p.Hypervisors(t.Context(), hosts)
+	require.NoError(t, err)
+	s.Fail("CreateContainerView", 1, &types.RuntimeFault{})
+	hosts.After = some.Next
+	rest, err := p.Hypervisors(t.Context(), hosts)
+	require.NoError(t, err)
+	require.Len(t, rest.Hypervisors, 1)
+	_, err = p.Hypervisors(t.Context(), contract.Page{Listing: models.NewID()})
+	require.Error(t, err, "another listing looks for itself")
 }

@@ -56,6 +56,9 @@ SELECT keep_versions('flavors', 'flavor');
 SELECT keep_versions('subnets', 'subnet');
 SELECT keep_versions('ip_addresses', 'ip-address');
 SELECT keep_versions('vms', 'vm');
+SELECT keep_versions('maintainers', 'maintainer');
+SELECT keep_versions('maintainer_groups', 'maintainer-group');
+SELECT keep_versions('assignments', 'assignment');
 
 -- The image of a resource before this very transaction changed it, for the audit log. Its changes in this transaction
 -- are the newest ones, since it holds the row.
