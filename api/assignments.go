@@ -152,7 +152,7 @@ func (a *API) listAssignments(ctx context.Context, in *listAssignmentsInput) (*L
 		f.MaintainerGroup = &g.ID
 	}
 	who := actor(ctx)
-	rows, err := a.store.Assignments(ctx, store.ScopeOf(who), who.ID, f)
+	rows, err := a.store.Assignments(ctx, store.ScopeOf(who), who.Answerable(), f)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func (a *API) getAssignment(ctx context.Context, in *ByID) (*Resource[Assignment
 func (a *API) mayAssign(ctx context.Context, db *gorm.DB, who authz.Actor, action string, row store.Assignment) (err error) {
 	r := authz.Resource{Kind: "assignment", Path: row.Path}
 	if !a.authz.Can(who, "assignment.read", r) {
-		if r.Maintained, err = store.IsOwnAssignment(db, who.ID, row.ID); err != nil {
+		if r.Maintained, err = store.IsOwnAssignment(db, who.Answerable(), row.ID); err != nil {
 			return err
 		}
 		if !r.Maintained {

@@ -33,7 +33,7 @@ func harmless(s string) string {
 func (a *API) auditRefusals(c *gin.Context) {
 	c.Next()
 	status := c.Writer.Status()
-	if c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead || status < 400 || status >= 500 {
+	if open[c.FullPath()] || c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead || status < 400 || status >= 500 {
 		return
 	}
 	r := scope(c.Request.Context())

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
 	"golang.org/x/time/rate"
 
 	"github.com/yunshu/yunshu/models"
@@ -78,6 +79,10 @@ func (l *limiter) note(id models.ID, now time.Time) bool {
 // admit refuses a request of someone who asks too often.
 func (a *API) admit(c *gin.Context) {
 	who, now := scope(c.Request.Context()).actor, time.Now()
+	if open[c.FullPath()] {
+		a.admitStranger(c, now)
+		return
+	}
 	if d := a.limits.wait(who.TokenID, a.limits.limits.PerToken, now); d > 0 {
 		tooMany(c, d, "Your token sends more requests than its share.")
 		return
@@ -101,6 +106,19 @@ func (a *API) admit(c *gin.Context) {
 	}
 	c.Next()
 }
+
+// admitStranger refuses a request without a token whose address sends too many of them.
+func (a *API) admitStranger(c *gin.Context, now time.Time) {
+	perSecond := min(a.limits.limits.PerToken, mostStrangers)
+	if d := a.limits.wait(uuid.NewSHA1(uuid.NameSpaceURL, []byte(c.ClientIP())), perSecond, now); d > 0 {
+		tooMany(c, d, "Too many try to sign in from your address.")
+		return
+	}
+	c.Next()
+}
+
+// mostStrangers is how many requests without a token an address may send in a second.
+const mostStrangers = 10
 
 // heavy are reads that go through much of the database.
 var heavy = map[string]bool{

@@ -6,15 +6,17 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/yunshu/yunshu/api/store"
 	"github.com/yunshu/yunshu/models"
 )
 
 // Me is who a token belongs to, and what they may do.
 type Me struct {
-	ID       models.ID `json:"id" format:"uuid" doc:"Id of the user." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6a"`
-	Name     string    `json:"name" doc:"Name of the user." example:"ada"`
-	TokenID  models.ID `json:"token_id" format:"uuid" doc:"Id of the token that this request came with." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6b"`
-	Bindings []Binding `json:"bindings" doc:"The roles of the user."`
+	ID       models.ID  `json:"id" format:"uuid" doc:"Id of the user." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6a"`
+	Name     string     `json:"name" doc:"Name of the user." example:"ada"`
+	TokenID  models.ID  `json:"token_id" format:"uuid" doc:"Id of the token that this request came with." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6b"`
+	Narrowed *Narrowing `json:"narrowed,omitempty" doc:"How the token may do less than its owner; absent: it may do all that they may."`
+	Bindings []Binding  `json:"bindings" doc:"The roles that count with this token."`
 }
 
 // Binding is a role on a tenant and everything below it, or on the platform.
@@ -43,5 +45,23 @@ func (a *API) getMe(ctx context.Context, _ *struct{}) (*Resource[Me], error) {
 		}
 		me.Bindings = append(me.Bindings, wire)
 	}
+	if who.Narrowed {
+		if me.Narrowed, err = a.narrowed(ctx, who.TokenID); err != nil {
+			return nil, err
+		}
+	}
 	return &Resource[Me]{Body: me}, nil
+}
+
+func (a *API) narrowed(ctx context.Context, token models.ID) (*Narrowing, error) {
+	t, err := store.Token(a.store.DB.WithContext(ctx), token)
+	if err != nil {
+		return nil, err
+	}
+	names, err := a.store.TenantNames(ctx, narrowedTo(t))
+	if err != nil {
+		return nil, err
+	}
+	out := narrowing(t, names)
+	return &out, nil
 }

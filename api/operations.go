@@ -211,7 +211,7 @@ func (a *API) mayFollow(ctx context.Context, o store.Operation) (err error) {
 	if denied == nil {
 		return nil
 	}
-	if r.Maintained, err = a.store.Maintains(ctx, actor(ctx).ID, o.ResourceKind, o.ResourceID.String()); err != nil || !r.Maintained {
+	if r.Maintained, err = a.store.Maintains(ctx, actor(ctx).Answerable(), o.ResourceKind, o.ResourceID.String()); err != nil || !r.Maintained {
 		return cmp.Or(err, denied)
 	}
 	return a.check(ctx, actor(ctx), "operation.read", r)

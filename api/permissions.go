@@ -83,7 +83,7 @@ func (a *API) getPermissions(ctx context.Context, in *permissionsInput) (*Resour
 
 // asMaintainer is a resource with whether the actor maintains it.
 func (a *API) asMaintainer(ctx context.Context, r authz.Resource, on store.Assigned) (out authz.Resource, err error) {
-	r.Maintained, err = a.store.Maintains(ctx, actor(ctx).ID, on.Kind, on.ID)
+	r.Maintained, err = a.store.Maintains(ctx, actor(ctx).Answerable(), on.Kind, on.ID)
 	return r, err
 }
 

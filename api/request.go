@@ -45,6 +45,11 @@ func intent(ctx context.Context) accept.Request {
 	return accept.Request{Actor: r.actor, RequestID: r.id, Origin: r.origin, Key: r.key, Hash: r.hash}
 }
 
+// now is the database outside of a transaction, with the request's actor.
+func (a *API) now(ctx context.Context) store.Tx {
+	return store.Tx{DB: a.store.DB.WithContext(ctx), Actor: actor(ctx)}
+}
+
 // check asks the policies and remembers the tenant, for the audit log: the request may still be refused.
 func (a *API) check(ctx context.Context, who authz.Actor, action string, r authz.Resource) error {
 	err := a.authz.Check(who, action, r)

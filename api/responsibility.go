@@ -131,7 +131,7 @@ type maintaining func() (bool, error)
 
 // maintains asks the database once, and only when somebody wants to know.
 func (a *API) maintains(ctx context.Context, kind, ref string) maintaining {
-	return sync.OnceValues(func() (bool, error) { return a.store.Maintains(ctx, actor(ctx).ID, kind, ref) })
+	return sync.OnceValues(func() (bool, error) { return a.store.Maintains(ctx, actor(ctx).Answerable(), kind, ref) })
 }
 
 func (a *API) checkMaintained(ctx context.Context, action string, r authz.Resource, maintains maintaining) (authz.Resource, error) {
@@ -154,7 +154,7 @@ func (a *API) mayChange(ctx context.Context, tx store.Tx, action string, r authz
 	if denied == nil {
 		return nil
 	}
-	if r.Maintained, err = store.Maintains(tx.DB, tx.Actor.ID, r.Kind, ref); err != nil || !r.Maintained {
+	if r.Maintained, err = store.Maintains(tx.DB, tx.Actor.Answerable(), r.Kind, ref); err != nil || !r.Maintained {
 		return cmp.Or(err, denied)
 	}
 	return a.check(ctx, tx.Actor, action, r)
@@ -221,7 +221,7 @@ func (a *API) listResponsibilities(ctx context.Context, in *listResponsibilities
 	if err != nil {
 		return nil, err
 	}
-	rows, err := a.store.Responsibilities(ctx, who.ID, in.ResourceKind, after, in.Limit+1)
+	rows, err := a.store.Responsibilities(ctx, who.Answerable(), in.ResourceKind, after, in.Limit+1)
 	if err != nil {
 		return nil, fmt.Errorf("answer what %s maintains: %w", who.Name, err)
 	}

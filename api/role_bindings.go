@@ -21,6 +21,7 @@ type RoleBinding struct {
 	Role      models.Role `json:"role" enum:"owner,admin,operator,auditor,member,viewer" doc:"The role." example:"member"`
 	TenantID  *models.ID  `json:"tenant_id,omitempty" format:"uuid" doc:"The tenant on which, and below which, the role counts; absent for a role on the platform." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6c"`
 	Tenant    string      `json:"tenant,omitempty" doc:"Full name of the tenant." example:"acme/dev"`
+	Group     string      `json:"group,omitempty" doc:"The group at the OpenID provider that it comes from; absent if it was given by hand." example:"acme-members"`
 	CreatedAt time.Time   `json:"created_at" doc:"When the role was given." example:"2027-01-01T12:00:00Z"`
 }
 
@@ -29,7 +30,7 @@ type roleBindingCreate struct {
 	DryRun
 	Body struct {
 		_      struct{}    `additionalProperties:"false"`
-		User   string      `json:"user" minLength:"1" maxLength:"63" doc:"Name or id of the user." example:"ada"`
+		User   string      `json:"user" minLength:"1" maxLength:"1200" doc:"Name or id of the user, or of a service account." example:"ada"`
 		Role   models.Role `json:"role" enum:"owner,admin,operator,auditor,member,viewer" doc:"On a tenant: viewer, member, admin or owner. On the platform: auditor, operator or admin." example:"member"`
 		Tenant string      `json:"tenant,omitempty" maxLength:"1100" doc:"Full name or id of the tenant; without one, the role is on the platform." example:"acme/dev"`
 	}
@@ -42,7 +43,7 @@ type RoleBindingPath struct {
 
 type roleBindingList struct {
 	Paging
-	User   string `query:"user" maxLength:"63" doc:"Only those of this user, by name or id." example:"ada"`
+	User   string `query:"user" maxLength:"1200" doc:"Only those of this user, by name or id." example:"ada"`
 	Tenant string `query:"tenant" maxLength:"1100" doc:"Only those on this tenant itself, by full name or id." example:"acme/dev"`
 }
 
@@ -87,32 +88,28 @@ func (a *API) listRoleBindings(ctx context.Context, in *roleBindingList) (*ListO
 }
 
 func (a *API) createRoleBinding(ctx context.Context, in *roleBindingCreate) (*Resource[RoleBinding], error) {
-	onTenant, roles := in.Body.Tenant != "", models.PlatformRoles
-	if onTenant {
-		roles = models.TenantRoles
-	}
-	if !slices.Contains(roles, in.Body.Role) {
-		return nil, invalid("body.role", "must be viewer, member, admin or owner on a tenant, and auditor, operator or admin on the platform")
+	if err := fitsPlace(in.Body.Role, in.Body.Tenant); err != nil {
+		return nil, err
 	}
 	c := change(ctx, "role-binding.create")
 	c.DryRun = in.DryRun.DryRun
 	answer, err := store.Write(ctx, a.store, c, func(tx store.Tx) (store.Answer[RoleBinding], error) {
 		row := store.RoleBinding{RoleBinding: models.RoleBinding{ID: models.NewID(), Role: in.Body.Role}}
-		if onTenant {
-			t, err := store.FindTenant(tx.DB, in.Body.Tenant)
+		if in.Body.Tenant != "" {
+			t, err := a.tenantToBind(ctx, tx, in.Body.Tenant)
 			if err != nil {
 				return store.Answer[RoleBinding]{}, err
 			}
-			if err := a.check(ctx, tx.Actor, "tenant.read", t.Resource("tenant")); err != nil {
-				return store.Answer[RoleBinding]{}, err // in the words for a tenant that there is not
-			}
-			row.TenantID, row.TenantName, row.Path = &t.ID, t.FullName, t.Path
+			row.TenantID, row.TenantName, row.Path, row.Frozen = &t.ID, t.FullName, t.Path, t.Frozen
 		}
 		if err := a.mayBind(ctx, tx.Actor, "role-binding.create", row); err != nil {
 			return store.Answer[RoleBinding]{}, err
 		}
 		u, err := store.FindUser(tx.DB, in.Body.User)
 		if err != nil {
+			return store.Answer[RoleBinding]{}, err
+		}
+		if err := stays(u, row); err != nil {
 			return store.Answer[RoleBinding]{}, err
 		}
 		row.ActorID, row.UserName = u.ID, u.Name
@@ -128,6 +125,28 @@ func (a *API) createRoleBinding(ctx context.Context, in *roleBindingCreate) (*Re
 	return created(answer, c.DryRun, 0), nil
 }
 
+// fitsPlace refuses a role that there is not in that place: on a tenant, or without one on the platform.
+func fitsPlace(role models.Role, tenant string) error {
+	roles := models.PlatformRoles
+	if tenant != "" {
+		roles = models.TenantRoles
+	}
+	if !slices.Contains(roles, role) {
+		return invalid("body.role", "must be viewer, member, admin or owner on a tenant, and auditor, operator or admin on the platform")
+	}
+	return nil
+}
+
+// tenantToBind finds a tenant that somebody wants to give something on. What they may not see is refused in the words for
+// a tenant that there is not.
+func (a *API) tenantToBind(ctx context.Context, tx store.Tx, ref string) (store.Tenant, error) {
+	t, err := store.FindTenant(tx.DB, ref)
+	if err != nil {
+		return t, err
+	}
+	return t, a.check(ctx, tx.Actor, "tenant.read", t.Resource("tenant"))
+}
+
 // mayBind asks for the right to give or take roles there, and for that to give this very role: nobody gives, or takes
 // from others, what they do not have themselves.
 func (a *API) mayBind(ctx context.Context, who authz.Actor, action string, b store.RoleBinding) error {
@@ -137,9 +156,17 @@ func (a *API) mayBind(ctx context.Context, who authz.Actor, action string, b sto
 	return a.check(ctx, who, "role-"+string(b.Role)+".give", bindingResource(b))
 }
 
+// stays refuses a service account a role outside of its own tenant: it would not count.
+func stays(u models.User, b store.RoleBinding) error {
+	if u.TenantID == nil || slices.Contains(b.Path, *u.TenantID) {
+		return nil
+	}
+	return invalid("body.tenant", "must be the service account's own tenant, or one below it")
+}
+
 // bindingResource is what a role binding is about, as the policies see it.
 func bindingResource(b store.RoleBinding) authz.Resource {
-	return authz.Resource{Kind: "role-binding", Path: b.Path}
+	return authz.Resource{Kind: "role-binding", Path: b.Path, Frozen: b.Frozen}
 }
 
 func (a *API) getRoleBinding(ctx context.Context, in *RoleBindingPath) (*Resource[RoleBinding], error) {
@@ -168,6 +195,9 @@ func (a *API) deleteRoleBinding(ctx context.Context, in *RoleBindingPath) (*stru
 		if err := a.mayBind(ctx, tx.Actor, "role-binding.delete", b); err != nil {
 			return store.Answer[struct{}]{}, err
 		}
+		if b.Group != "" {
+			return store.Answer[struct{}]{}, models.Faultf(models.CodeInUse, "The role comes with the group %s at the OpenID provider. Take the user out of the group there, or delete the group binding %s.", b.Group, *b.GroupBindingID)
+		}
 		return store.Answer[struct{}]{Subject: bindingSubject(b), Detail: wireRoleBinding(b)}, store.DeleteRoleBinding(tx.DB, b)
 	})
 	a.tokens.forget()
@@ -179,5 +209,5 @@ func bindingSubject(b store.RoleBinding) store.Subject {
 }
 
 func wireRoleBinding(b store.RoleBinding) RoleBinding {
-	return RoleBinding{ID: b.ID, UserID: b.ActorID, User: b.UserName, Role: b.Role, TenantID: b.TenantID, Tenant: b.TenantName, CreatedAt: b.CreatedAt.UTC()}
+	return RoleBinding{ID: b.ID, UserID: b.ActorID, User: b.UserName, Group: b.Group, Role: b.Role, TenantID: b.TenantID, Tenant: b.TenantName, CreatedAt: b.CreatedAt.UTC()}
 }

@@ -35,6 +35,7 @@ type Options struct {
 	Metrics    *prometheus.Registry // nil: one of its own
 	Version    string               // of the program
 	Limits     RateLimits           // of each client; zero: none
+	SignIn     SignInOptions        // whom to believe; without a provider nobody signs in
 
 	TrustedProxies []string // networks whose X-Forwarded-For tells who really asks; none: nobody is believed
 }
@@ -56,6 +57,7 @@ type API struct {
 	refusals   *store.Refusals
 	actions    func() map[string]string // of each route, as the policies call them
 	limits     *limiter
+	signIn     SignInOptions
 	metrics    *metrics
 	stopping   context.Context // of the gateway, not of a request: ends when it begins to stop
 	stop       context.CancelFunc
@@ -77,7 +79,7 @@ func New(o Options) *API {
 	}
 	a := &API{
 		store: o.Store, accept: o.Accept, authz: o.Authz, temporal: o.Temporal, temporalUI: strings.TrimSuffix(o.TemporalUI, "/"),
-		version: o.Version, log: o.Logger, tokens: newTokenCache(o.Store), limits: newLimiter(o.Limits), metrics: newMetrics(o.Metrics, o.Store), engine: newEngine(o.TrustedProxies),
+		version: o.Version, log: o.Logger, tokens: newTokenCache(o.Store), limits: newLimiter(o.Limits), signIn: o.SignIn, metrics: newMetrics(o.Metrics, o.Store), engine: newEngine(o.TrustedProxies),
 	}
 	a.refusals, a.actions = store.NewRefusals(o.Store, o.Logger), sync.OnceValue(a.routeActions)
 	a.metrics.countDropped(o.Metrics, a.refusals)
@@ -104,6 +106,10 @@ func (a *API) routes(h huma.API) {
 	a.registerTokens(h)
 	a.registerUsers(h)
 	a.registerRoleBindings(h)
+	a.registerGroupBindings(h)
+	a.registerServiceAccounts(h)
+	a.registerIdentities(h)
+	a.registerSignIn(h)
 	a.registerPermissions(h)
 	a.registerMaintainers(h)
 	a.registerMaintainerGroups(h)
@@ -146,7 +152,7 @@ func config() huma.Config {
 	c.CreateHooks, c.OpenAPIPath, c.DocsPath, c.SchemasPath = nil, "", "", ""
 	c.RejectUnknownQueryParameters = true
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"bearer": {Type: "http", Scheme: "bearer", Description: "A token from POST /v1/tokens, or from `yunshu-gateway bootstrap`."},
+		"bearer": {Type: "http", Scheme: "bearer", Description: "A token from POST /v1/sign-in or POST /v1/tokens, or from `yunshu-gateway bootstrap`."},
 	}
 	return c
 }
@@ -160,6 +166,7 @@ type endpoint struct {
 	Status      int    // of success; 0: 200, or 204 without a body
 	Summary     string
 	Description string
+	Open        bool // needs no token
 }
 
 // actionKey is where an operation's metadata has the action.
@@ -172,9 +179,13 @@ func register[I, O any](h huma.API, e endpoint, handler func(context.Context, *I
 	if e.Method != http.MethodGet {
 		errs = append(errs, http.StatusBadRequest, http.StatusConflict, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}
+	security := []map[string][]string{{"bearer": {}}}
+	if e.Open {
+		security = []map[string][]string{}
+	}
 	huma.Register(h, huma.Operation{
 		OperationID: e.ID, Method: e.Method, Path: e.Path, DefaultStatus: e.Status, Summary: e.Summary, Description: e.Description,
-		Tags: []string{resource}, Errors: errs, Security: []map[string][]string{{"bearer": {}}},
+		Tags: []string{resource}, Errors: errs, Security: security,
 		Metadata:     map[string]any{actionKey: e.Action},
 		MaxBodyBytes: -1, // limitBody was there first
 		// readBody too has read the body by now. A deadline on it would stay on the connection, and end requests that wait.

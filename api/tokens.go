@@ -6,9 +6,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"gorm.io/gorm"
 
-	"github.com/yunshu/yunshu/api/authz"
 	"github.com/yunshu/yunshu/api/store"
 	"github.com/yunshu/yunshu/models"
 )
@@ -21,15 +19,23 @@ const (
 
 // Token is a bearer token, without its secret.
 type Token struct {
-	ID         models.ID  `json:"id" format:"uuid" doc:"Id of the token." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6a"`
-	Name       string     `json:"name" doc:"What the token is for." example:"laptop"`
-	Prefix     string     `json:"prefix" doc:"How the secret begins, to recognise it by." example:"ys_Zk9qPw"`
-	UserID     models.ID  `json:"user_id" format:"uuid" doc:"Whom the token belongs to." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6b"`
-	User       string     `json:"user" doc:"Name of the user." example:"ada"`
+	ID     models.ID `json:"id" format:"uuid" doc:"Id of the token." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6a"`
+	Name   string    `json:"name" doc:"What the token is for." example:"laptop"`
+	Prefix string    `json:"prefix" doc:"How the secret begins, to recognise it by." example:"ys_Zk9qPw"`
+	UserID models.ID `json:"user_id" format:"uuid" doc:"Whom the token belongs to." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6b"`
+	User   string    `json:"user" doc:"Name of the user." example:"ada"`
+	Narrowing
 	ExpiresAt  time.Time  `json:"expires_at" doc:"When the token ends." example:"2027-01-31T12:00:00Z"`
 	LastUsedAt *time.Time `json:"last_used_at,omitempty" doc:"When the token was last used, to the minute." example:"2027-01-30T08:15:00Z"`
 	RevokedAt  *time.Time `json:"revoked_at,omitempty" doc:"When the token was revoked." example:"2027-01-30T09:00:00Z"`
 	CreatedAt  time.Time  `json:"created_at" doc:"When the token was made." example:"2027-01-01T12:00:00Z"`
+}
+
+// Narrowing is how a token may do less than its owner.
+type Narrowing struct {
+	TenantID *models.ID    `json:"tenant_id,omitempty" format:"uuid" doc:"The token counts on this tenant and below it only; absent: wherever its owner's roles do." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6c"`
+	Tenant   string        `json:"tenant,omitempty" doc:"Full name of that tenant." example:"acme/dev"`
+	Roles    []models.Role `json:"roles,omitempty" enum:"owner,admin,operator,auditor,member,viewer" doc:"The token has these roles only, where its owner has them or greater ones; absent: all that its owner has."`
 }
 
 // NewToken is a token with its secret.
@@ -44,7 +50,10 @@ type tokenCreate struct {
 		_         struct{}   `additionalProperties:"false"`
 		Name      string     `json:"name" minLength:"1" maxLength:"63" pattern:"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" patternDescription:"a DNS label: small letters, digits and inner hyphens" doc:"What the token is for." example:"laptop"`
 		ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When the token ends; in 30 days unless given, in 366 days at most." example:"2027-01-31T12:00:00Z"`
-		User      string     `json:"user,omitempty" maxLength:"63" doc:"Name or id of the user whom the token is for; yourself unless given. Only an admin of the platform makes tokens for others." example:"ada"`
+		User      string     `json:"user,omitempty" maxLength:"1200" doc:"Name or id of the user whom the token is for; yourself unless given. Admins of a tenant make those of its service accounts, and only an admin of the platform makes those of other people." example:"ci@acme/dev"`
+
+		Tenant string        `json:"tenant,omitempty" maxLength:"1100" doc:"Narrow the token to this tenant and what is below it, by full name or id." example:"acme/dev"`
+		Roles  []models.Role `json:"roles,omitempty" minItems:"1" maxItems:"6" uniqueItems:"true" enum:"owner,admin,operator,auditor,member,viewer" doc:"Narrow the token to these roles: where its owner has a greater one, it has these."`
 	}
 }
 
@@ -55,7 +64,7 @@ type TokenPath struct {
 
 type tokenList struct {
 	Paging
-	User string `query:"user" maxLength:"63" doc:"Name or id of the user; yourself unless given. Only an admin of the platform lists those of others." example:"ada"`
+	User string `query:"user" maxLength:"1200" doc:"Name or id of the user, or of a service account; yourself unless given." example:"ada"`
 }
 
 func (a *API) registerTokens(h huma.API) {
@@ -68,19 +77,8 @@ func (a *API) registerTokens(h huma.API) {
 		Description: "The token ends at once; other gateways notice within 5 seconds."}, a.revokeToken)
 }
 
-// tokenOwner finds whose tokens a request is about. Those of others are the business of who may do the action on users.
-func (a *API) tokenOwner(db *gorm.DB, who authz.Actor, ref, action string) (models.User, error) {
-	if ref == "" || ref == who.Name || ref == who.ID.String() {
-		return models.User{ID: who.ID, Name: who.Name}, nil
-	}
-	if err := a.authz.Check(who, action, authz.Resource{Kind: "user"}); err != nil {
-		return models.User{}, models.Faultf(models.CodeForbidden, "You may only work with your own tokens; those of others are the business of an admin of the platform.")
-	}
-	return store.FindUser(db, ref)
-}
-
 func (a *API) listTokens(ctx context.Context, in *tokenList) (*ListOutput[Token], error) {
-	owner, err := a.tokenOwner(a.store.DB.WithContext(ctx), actor(ctx), in.User, "user.read")
+	owner, err := a.tokenOwner(ctx, a.now(ctx), in.User, "user.read")
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +91,11 @@ func (a *API) listTokens(ctx context.Context, in *tokenList) (*ListOutput[Token]
 	if err != nil {
 		return nil, err
 	}
-	return pageOf(in.Paging, rows, func(t models.Token) string { return t.ID.String() }, func(t models.Token) Token { return wireToken(t, owner.Name) }, filter), nil
+	names, err := a.store.TenantNames(ctx, narrowedTo(rows...))
+	if err != nil {
+		return nil, err
+	}
+	return pageOf(in.Paging, rows, func(t models.Token) string { return t.ID.String() }, func(t models.Token) Token { return wireToken(t, owner.Name, names) }, filter), nil
 }
 
 func (a *API) createToken(ctx context.Context, in *tokenCreate) (*Resource[NewToken], error) {
@@ -106,15 +108,25 @@ func (a *API) createToken(ctx context.Context, in *tokenCreate) (*Resource[NewTo
 		return nil, invalid("body.expires_at", "must be in the future, and within 366 days")
 	}
 	answer, err := store.Write(ctx, a.store, change(ctx, "token.create"), func(tx store.Tx) (store.Answer[NewToken], error) {
-		owner, err := a.tokenOwner(tx.DB, tx.Actor, in.Body.User, "user.update")
+		owner, err := a.tokenOwner(ctx, tx, in.Body.User, "user.update")
 		if err != nil {
 			return store.Answer[NewToken]{}, err
 		}
 		secret, row := store.NewToken(owner.ID, in.Body.Name, expires)
+		if err := a.narrow(ctx, tx, &row, in.Body.Tenant, in.Body.Roles); err != nil {
+			return store.Answer[NewToken]{}, err
+		}
 		if err := tx.Create(&row).Error; err != nil {
 			return store.Answer[NewToken]{}, err
 		}
-		wire := wireToken(row, owner.Name)
+		if err := useful(tx, row); err != nil {
+			return store.Answer[NewToken]{}, err
+		}
+		names, err := a.store.TenantNames(ctx, narrowedTo(row))
+		if err != nil {
+			return store.Answer[NewToken]{}, err
+		}
+		wire := wireToken(row, owner.Name, names)
 		return store.Answer[NewToken]{
 			Status: http.StatusCreated, Location: path("tokens/%s", row.ID), Body: NewToken{wire, secret}, Remember: &NewToken{Token: wire},
 			Subject: store.Subject{Kind: "token", ID: row.ID.String(), Name: row.Name}, Detail: wire,
@@ -127,12 +139,12 @@ func (a *API) createToken(ctx context.Context, in *tokenCreate) (*Resource[NewTo
 }
 
 // ownToken reads a token that the actor may know of.
-func (a *API) ownToken(db *gorm.DB, who authz.Actor, id models.ID, action string) (models.Token, models.User, error) {
-	t, err := store.Token(db, id)
+func (a *API) ownToken(ctx context.Context, tx store.Tx, id models.ID, action string) (models.Token, models.User, error) {
+	t, err := store.Token(tx.DB, id)
 	if err != nil {
 		return t, models.User{}, err
 	}
-	owner, err := a.tokenOwner(db, who, t.ActorID.String(), action)
+	owner, err := a.tokenOwner(ctx, tx, t.ActorID.String(), action)
 	if models.IsCode(err, models.CodeForbidden) {
 		err = models.Faultf(models.CodeNotFound, "There is no such token that you can see.")
 	}
@@ -140,18 +152,25 @@ func (a *API) ownToken(db *gorm.DB, who authz.Actor, id models.ID, action string
 }
 
 func (a *API) getToken(ctx context.Context, in *TokenPath) (*Resource[Token], error) {
-	t, owner, err := a.ownToken(a.store.DB.WithContext(ctx), actor(ctx), in.ID, "user.read")
+	t, owner, err := a.ownToken(ctx, a.now(ctx), in.ID, "user.read")
 	if err != nil {
 		return nil, err
 	}
-	return &Resource[Token]{Body: wireToken(t, owner.Name)}, nil
+	names, err := a.store.TenantNames(ctx, narrowedTo(t))
+	if err != nil {
+		return nil, err
+	}
+	return &Resource[Token]{Body: wireToken(t, owner.Name, names)}, nil
 }
 
 func (a *API) revokeToken(ctx context.Context, in *TokenPath) (*struct{}, error) {
 	_, err := store.Write(ctx, a.store, change(ctx, "token.revoke"), func(tx store.Tx) (store.Answer[struct{}], error) {
-		t, _, err := a.ownToken(tx.DB, tx.Actor, in.ID, "user.update")
+		t, _, err := a.ownToken(ctx, tx, in.ID, "user.update")
 		if err != nil {
 			return store.Answer[struct{}]{}, err
+		}
+		if tx.Actor.Narrowed && t.ActorID == tx.Actor.ID && t.ID != tx.Actor.TokenID {
+			return store.Answer[struct{}]{}, models.Faultf(models.CodeForbidden, "Your token is narrowed: of your own tokens it ends only itself.")
 		}
 		return store.Answer[struct{}]{Subject: store.Subject{Kind: "token", ID: t.ID.String(), Name: t.Name}}, store.RevokeToken(tx.DB, t.ID)
 	})
@@ -159,6 +178,28 @@ func (a *API) revokeToken(ctx context.Context, in *TokenPath) (*struct{}, error)
 	return nil, err
 }
 
-func wireToken(t models.Token, user string) Token {
-	return Token{ID: t.ID, Name: t.Name, Prefix: t.Prefix, UserID: t.ActorID, User: user, ExpiresAt: t.ExpiresAt.UTC(), LastUsedAt: t.LastUsedAt, RevokedAt: t.RevokedAt, CreatedAt: t.CreatedAt.UTC()}
+// narrowedTo lists the tenants that tokens are narrowed to.
+func narrowedTo(tokens ...models.Token) []models.ID {
+	out := []models.ID{}
+	for _, t := range tokens {
+		if t.TenantID != nil {
+			out = append(out, *t.TenantID)
+		}
+	}
+	return out
+}
+
+func wireToken(t models.Token, user string, tenants map[models.ID]string) Token {
+	return Token{
+		ID: t.ID, Name: t.Name, Prefix: t.Prefix, UserID: t.ActorID, User: user, Narrowing: narrowing(t, tenants),
+		ExpiresAt: t.ExpiresAt.UTC(), LastUsedAt: t.LastUsedAt, RevokedAt: t.RevokedAt, CreatedAt: t.CreatedAt.UTC(),
+	}
+}
+
+func narrowing(t models.Token, tenants map[models.ID]string) Narrowing {
+	out := Narrowing{TenantID: t.TenantID, Roles: t.Roles}
+	if t.TenantID != nil {
+		out.Tenant = tenants[*t.TenantID]
+	}
+	return out
 }

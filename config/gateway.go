@@ -27,6 +27,8 @@ type Gateway struct {
 	RequestsPerToken  float64 // YUNSHU_REQUESTS_PER_TOKEN, a second; 0: no limit
 	RequestsPerTenant float64 // YUNSHU_REQUESTS_PER_TENANT, a second; 0: no limit
 	HeavyReads        int     // YUNSHU_HEAVY_READS at once; 0: no limit
+
+	SignIn SignIn
 }
 
 const defaultListen = "127.0.0.1:8080"
@@ -43,6 +45,9 @@ func environment() *viper.Viper {
 	v.SetDefault("requests_per_token", 200)
 	v.SetDefault("requests_per_tenant", 1000)
 	v.SetDefault("heavy_reads", 4)
+	v.SetDefault("oidc_client_id", defaultClientID)
+	v.SetDefault("oidc_groups_claim", defaultGroupsClaim)
+	v.SetDefault("sign_in_lifetime", defaultLifetime)
 	return v
 }
 
@@ -102,6 +107,9 @@ func ReadGateway() (Gateway, error) {
 	}
 	if g.HeavyReads, err = strconv.Atoi(v.GetString("heavy_reads")); err != nil || g.HeavyReads < 0 {
 		wrong = append(wrong, errors.New("YUNSHU_HEAVY_READS must be a number, or 0 for no limit"))
+	}
+	if g.SignIn, err = readSignIn(v); err != nil {
+		wrong = append(wrong, err)
 	}
 	if err := g.LogLevel.UnmarshalText([]byte(v.GetString("log_level"))); err != nil {
 		wrong = append(wrong, errors.New("YUNSHU_LOG_LEVEL must be debug, info, warn or error"))

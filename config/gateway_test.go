@@ -21,6 +21,7 @@ func TestReadGateway(t *testing.T) { // not parallel: it sets the environment
 		Temporal: Temporal{Address: "127.0.0.1:7233", Namespace: "default"}, PayloadKeys: "k=v", LogLevel: slog.LevelDebug,
 		TrustedProxies:   []string{"10.0.0.0/8", "fd00::/8"},
 		RequestsPerToken: 200, RequestsPerTenant: 1000, HeavyReads: 4,
+		SignIn: SignIn{Issuer: "https://id.example.com", ClientID: "yunshu", GroupsClaim: "groups", Lifetime: 12 * time.Hour},
 	}, got)
 	require.NotContains(t, fmt.Sprintf("%v %+v %#v", got, got, got), "hunter2")
 }

@@ -18,6 +18,7 @@ const (
 	CodeUnauthenticated     Code = "unauthenticated"
 	CodeForbidden           Code = "forbidden"
 	CodeNotFound            Code = "not_found"
+	CodeSignInDisabled      Code = "sign_in_disabled"
 	CodeMethodNotAllowed    Code = "method_not_allowed"
 	CodeNameTaken           Code = "name_taken"
 	CodeInUse               Code = "in_use"
@@ -77,6 +78,7 @@ var Codes = []CodeInfo{
 	{CodeUnauthenticated, 401, "No valid token", false, "The bearer token is missing, unknown, revoked or expired.", "Send Authorization: Bearer with a valid token."},
 	{CodeForbidden, 403, "Not allowed", false, "You can see the resource, but none of your roles allows this action on it.", "Ask an admin of the tenant for a role."},
 	{CodeNotFound, 404, "Not found", false, "Nothing with this id or name is visible to you.", "Check the id, and which tenant you look at."},
+	{CodeSignInDisabled, 404, "Nobody signs in here", false, "The gateway knows no OpenID provider.", "Use a token, or set YUNSHU_OIDC_ISSUER."},
 	{CodeMethodNotAllowed, 405, "Method not allowed", false, "The path exists, but not with this method.", "See /docs."},
 	{CodeNameTaken, 409, "The name is taken", false, "Another resource of the same kind has this name in the same place.", "Choose another name."},
 	{CodeInUse, 409, "Still in use", false, "Something else depends on the resource.", "Remove what the detail names first."},

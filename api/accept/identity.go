@@ -23,31 +23,32 @@ var errNotID = errors.New("not an id")
 // roles they have. The HTTP edge may have cached both for seconds; a write goes by these.
 type standing struct {
 	tokens   map[models.ID]bool
-	bindings map[models.ID][]models.RoleBinding
+	bindings map[models.ID][]models.RoleBinding // by token, which may be narrower than its owner
 }
 
 const (
-	validTokens   = `SELECT id FROM tokens WHERE id = ANY ($1) AND revoked_at IS NULL AND expires_at > now()`
-	bindingsByIDs = `SELECT id, actor_id, role, tenant_id FROM role_bindings WHERE actor_id = ANY ($1)`
+	validTokens      = `SELECT id FROM tokens WHERE id = ANY ($1) AND revoked_at IS NULL AND expires_at > now()`
+	bindingsByTokens = `SELECT token_id, id, actor_id, role, tenant_id FROM token_bindings WHERE token_id = ANY ($1)`
 )
 
 // queueStanding reads the standing of the requests' actors.
 func queueStanding(b *pgx.Batch, reqs []Request) *standing {
 	s := &standing{tokens: map[models.ID]bool{}, bindings: map[models.ID][]models.RoleBinding{}}
-	actors, tokens := map[models.ID]bool{}, map[models.ID]bool{}
+	tokens := map[models.ID]bool{}
 	for _, r := range reqs {
-		actors[r.Actor.ID], tokens[r.Actor.TokenID] = true, true
+		tokens[r.Actor.TokenID] = true
 	}
 	b.Queue(validTokens, keys(tokens)).Query(func(rows pgx.Rows) error {
 		var id models.ID
 		_, err := pgx.ForEachRow(rows, []any{&id}, func() error { s.tokens[id] = true; return nil })
 		return err
 	})
-	b.Queue(bindingsByIDs, keys(actors)).Query(func(rows pgx.Rows) error {
+	b.Queue(bindingsByTokens, keys(tokens)).Query(func(rows pgx.Rows) error {
+		var token models.ID
 		var r models.RoleBinding
-		_, err := pgx.ForEachRow(rows, []any{&r.ID, &r.ActorID, &r.Role, &r.TenantID}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&token, &r.ID, &r.ActorID, &r.Role, &r.TenantID}, func() error {
 			got := r
-			s.bindings[r.ActorID] = append(s.bindings[r.ActorID], got)
+			s.bindings[token] = append(s.bindings[token], got)
 			return nil
 		})
 		return err
@@ -68,7 +69,7 @@ func (s *standing) current(r Request) (Request, error) {
 	if !s.tokens[r.Actor.TokenID] {
 		return r, models.Faultf(models.CodeUnauthenticated, "Your token was revoked or has expired.")
 	}
-	r.Actor.Bindings = s.bindings[r.Actor.ID]
+	r.Actor.Bindings = s.bindings[r.Actor.TokenID]
 	return r, nil
 }
 

@@ -17,7 +17,7 @@ func (a *Accepter) judgeChange(ctx context.Context, conn *pgxpool.Conn, c *chang
 	if !models.IsCode(err, models.CodeForbidden, models.CodeNotFound) {
 		return err
 	}
-	if asked := conn.QueryRow(ctx, store.MaintainsVM, c.Actor.ID, c.id).Scan(&c.maintained); asked != nil {
+	if asked := conn.QueryRow(ctx, store.MaintainsVM, c.Actor.Answerable(), c.id).Scan(&c.maintained); asked != nil {
 		return fmt.Errorf("ask who maintains vm %s: %w", c.id, asked)
 	}
 	if !c.maintained {

@@ -11,7 +11,7 @@ var groups = map[string][]string{
 	// browse: read what everyone chooses from.
 	"browse": {"region.read", "group.read", "image.read", "flavor.read", "subnet.read", "maintainer.read", "maintainer-group.read"},
 	// look: read what a tenant has. A subnet is in both: some are everyone's, some a tenant's.
-	"look": {"tenant.read", "quota.read", "quota-event.read", "vm.read", "operation.read", "ip-address.read", "role-binding.read", "subnet.read", "assignment.read"},
+	"look": {"tenant.read", "quota.read", "quota-event.read", "vm.read", "operation.read", "ip-address.read", "role-binding.read", "group-binding.read", "service-account.read", "subnet.read", "assignment.read"},
 	// record: read what happened.
 	"record": {"audit-event.read", "audit-event.export"},
 	// examine: prove that the record is whole.
@@ -24,6 +24,7 @@ var groups = map[string][]string{
 	// govern: shape a tenant and give rights on it. Giving a role takes the right to give that very role, too.
 	"govern": {
 		"tenant.create", "tenant.update", "tenant.delete", "tenant.move", "tenant.suspend", "quota.update", "role-binding.create", "role-binding.delete",
+		"group-binding.create", "group-binding.delete", "service-account.create", "service-account.update", "service-account.delete",
 		"role-admin.give", "role-member.give", "role-viewer.give", "assignment.create", "assignment.update", "assignment.delete",
 	},
 	// own: what only owners do.
@@ -46,7 +47,7 @@ var groups = map[string][]string{
 	// freeze: what nobody does while the tenant is suspended. What is under way can still be ended, and rights be taken.
 	"freeze": {
 		"vm.create", "vm.power", "vm.resize", "vm.delete", "ip-address.reserve", "ip-address.release", "tenant.create", "tenant.update",
-		"role-binding.create", "assignment.create",
+		"role-binding.create", "group-binding.create", "service-account.create", "assignment.create",
 	},
 	// people: only the platform's admin.
 	"people": {"user.read", "user.create", "user.update", "user.delete", "role-operator.give", "role-auditor.give"},

@@ -23,7 +23,16 @@ type Actor struct {
 	ID       models.ID
 	Name     string
 	TokenID  models.ID
+	Narrowed bool // the token may do less than its owner
 	Bindings []models.RoleBinding
+}
+
+// Answerable is whose responsibilities for resources count: with a narrowed token nobody's.
+func (a Actor) Answerable() models.ID {
+	if a.Narrowed {
+		return models.NoID
+	}
+	return a.ID
 }
 
 // Platform reports whether the actor has a role on the whole platform.

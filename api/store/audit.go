@@ -70,25 +70,14 @@ func (s *Store) AuditRead(ctx context.Context, c Change, on Subject, detail any)
 	return audit(s.DB.WithContext(ctx), c, on, models.AuditDone, detail)
 }
 
-// SignIn is an attempt to sign in.
-type SignIn struct {
-	Method string      // such as oidc, device or token
-	Code   models.Code // why it was refused; empty: it was not
-}
+// signInAction is what signing in is called in the audit log.
+const signInAction = "user.sign-in"
 
-// SignIn writes down that somebody signed in, or tried to. What was refused waits with the other refusals, so that it
+// SignInRefused writes down that somebody tried to sign in, whoever they are. It waits with the other refusals, so that it
 // cannot be used to hurt the database.
-func (r *Refusals) SignIn(ctx context.Context, c Change, in SignIn) error {
-	c.Action = "user.sign-in"
-	on := Subject{Kind: "user", Name: c.Actor.Name}
-	if c.Actor.ID != models.NoID {
-		on.ID = c.Actor.ID.String()
-	}
-	if in.Code != "" {
-		r.Add(c, on, in.Code)
-		return nil
-	}
-	return audit(r.store.DB.WithContext(ctx), c, on, models.AuditDone, map[string]any{"method": in.Method})
+func (r *Refusals) SignInRefused(c Change, code models.Code) {
+	c.Action = signInAction
+	r.Add(c, Subject{Kind: "user"}, code)
 }
 
 // AuditEvent is an audit event with the name of its tenant, if there still is one.

@@ -108,11 +108,9 @@ func standing(db *gorm.DB, who authz.Actor) (authz.Actor, error) {
 	if !valid {
 		return who, models.Faultf(models.CodeUnauthenticated, "Your token was revoked or has expired. Ask for another one.")
 	}
-	who.Bindings = nil
-	if err := db.Where("actor_id = ?", who.ID).Find(&who.Bindings).Error; err != nil {
-		return who, fmt.Errorf("read the actor's roles: %w", err)
-	}
-	return who, nil
+	var err error
+	who.Bindings, err = TokenBindings(db, who.TokenID)
+	return who, err
 }
 
 // used is what an idempotency key was used for.

@@ -20,9 +20,9 @@ type Bearer struct {
 }
 
 const bearerOf = `
-SELECT t.id, t.expires_at, u.id, u.name,
+SELECT t.id, t.expires_at, t.tenant_id IS NOT NULL OR t.roles IS NOT NULL, u.id, u.name,
 	coalesce((SELECT json_agg(json_build_object('id', b.id, 'role', b.role, 'tenant_id', b.tenant_id) ORDER BY b.id)
-		FROM role_bindings b WHERE b.actor_id = u.id), '[]')
+		FROM token_bindings b WHERE b.token_id = t.id), '[]')
 FROM tokens t JOIN users u ON u.id = t.actor_id
 WHERE t.hash = $1 AND t.revoked_at IS NULL AND t.expires_at > now()`
 
@@ -31,7 +31,7 @@ WHERE t.hash = $1 AND t.revoked_at IS NULL AND t.expires_at > now()`
 func (s *Store) Bearer(ctx context.Context, hash []byte) (*Bearer, error) {
 	var b Bearer
 	var bindings []byte
-	err := s.Pool.QueryRow(ctx, bearerOf, hash).Scan(&b.Actor.TokenID, &b.ExpiresAt, &b.Actor.ID, &b.Actor.Name, &bindings)
+	err := s.Pool.QueryRow(ctx, bearerOf, hash).Scan(&b.Actor.TokenID, &b.ExpiresAt, &b.Actor.Narrowed, &b.Actor.ID, &b.Actor.Name, &bindings)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}

@@ -44,6 +44,15 @@ func Token(db *gorm.DB, id models.ID) (models.Token, error) {
 	return take[models.Token](db, "token", id)
 }
 
+// TokenBindings lists what a token may do: the roles of its owner, narrowed as the token is.
+func TokenBindings(db *gorm.DB, token models.ID) ([]models.RoleBinding, error) {
+	var out []models.RoleBinding
+	if err := db.Table("token_bindings").Where("token_id = ?", token).Find(&out).Error; err != nil {
+		return nil, fmt.Errorf("read the roles of a token: %w", err)
+	}
+	return out, nil
+}
+
 // RevokeToken ends a token at once. A token that has ended stays as it is.
 func RevokeToken(db *gorm.DB, id models.ID) error {
 	if err := db.Exec("UPDATE tokens SET revoked_at = now() WHERE id = ? AND revoked_at IS NULL", id).Error; err != nil {

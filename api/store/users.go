@@ -10,10 +10,10 @@ import (
 	"github.com/yunshu/yunshu/models"
 )
 
-// Users lists users by their name.
+// Users lists people by their name.
 func (s *Store) Users(ctx context.Context, p Page) ([]models.User, error) {
 	var out []models.User
-	if err := p.Of(s.DB.WithContext(ctx), "name").Find(&out).Error; err != nil {
+	if err := p.Of(s.DB.WithContext(ctx).Where("tenant_id IS NULL"), "name").Find(&out).Error; err != nil {
 		return nil, fmt.Errorf("list users: %w", err)
 	}
 	return out, nil
