@@ -66,12 +66,10 @@ func (a *API) listRoleBindings(ctx context.Context, in *roleBindingList) (*ListO
 	}
 	if in.User != "" {
 		u, err := store.FindUser(a.store.DB.WithContext(ctx), in.User)
-		if models.IsCode(err, models.CodeNotFound) {
-			return pageOf(in.Paging, nil, store.RoleBinding.Key, wireRoleBinding), nil // as for a user without roles that one sees
-		}
-		if err != nil {
+		if err != nil && !models.IsCode(err, models.CodeNotFound) {
 			return nil, err
 		}
+		// A user that there is not is looked for like one without roles that one sees: by an id that nobody has.
 		f.User = &u.ID
 	}
 	filters := []string{"role bindings", in.User, in.Tenant}
@@ -95,7 +93,7 @@ func (a *API) createRoleBinding(ctx context.Context, in *roleBindingCreate) (*Re
 		return nil, invalid("body.role", "must be viewer, member, admin or owner on a tenant, and auditor, operator or admin on the platform")
 	}
 	c := change(ctx, "role-binding.create")
-	c.DryRun = in.DryRun.DryRun
+	c.DryRun, c.Share = in.DryRun.DryRun, true
 	answer, err := store.Write(ctx, a.store, c, func(tx store.Tx) (store.Answer[RoleBinding], error) {
 		row := store.RoleBinding{RoleBinding: models.RoleBinding{ID: models.NewID(), Role: in.Body.Role}}
 		if onTenant {
@@ -106,7 +104,7 @@ func (a *API) createRoleBinding(ctx context.Context, in *roleBindingCreate) (*Re
 			if err := a.check(ctx, tx.Actor, "tenant.read", t.Resource("tenant")); err != nil {
 				return store.Answer[RoleBinding]{}, err // in the words for a tenant that there is not
 			}
-			row.TenantID, row.TenantName, row.Path = &t.ID, t.FullName, t.Path
+			row.TenantID, row.TenantName, row.Path, row.Frozen = &t.ID, t.FullName, t.Path, t.Frozen
 		}
 		if err := a.mayBind(ctx, tx.Actor, "role-binding.create", row); err != nil {
 			return store.Answer[RoleBinding]{}, err
@@ -121,7 +119,7 @@ func (a *API) createRoleBinding(ctx context.Context, in *roleBindingCreate) (*Re
 		}
 		return store.Created(path("role-bindings/%s", row.ID), wireRoleBinding(row), bindingSubject(row)), nil
 	})
-	a.tokens.forget()
+	a.tokens.after(err)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +137,7 @@ func (a *API) mayBind(ctx context.Context, who authz.Actor, action string, b sto
 
 // bindingResource is what a role binding is about, as the policies see it.
 func bindingResource(b store.RoleBinding) authz.Resource {
-	return authz.Resource{Kind: "role-binding", Path: b.Path}
+	return authz.Resource{Kind: "role-binding", Path: b.Path, Frozen: b.Frozen}
 }
 
 func (a *API) getRoleBinding(ctx context.Context, in *RoleBindingPath) (*Resource[RoleBinding], error) {
@@ -170,7 +168,7 @@ func (a *API) deleteRoleBinding(ctx context.Context, in *RoleBindingPath) (*stru
 		}
 		return store.Answer[struct{}]{Subject: bindingSubject(b), Detail: wireRoleBinding(b)}, store.DeleteRoleBinding(tx.DB, b)
 	})
-	a.tokens.forget()
+	a.tokens.after(err)
 	return nil, err
 }
 

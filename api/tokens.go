@@ -155,7 +155,7 @@ func (a *API) revokeToken(ctx context.Context, in *TokenPath) (*struct{}, error)
 		}
 		return store.Answer[struct{}]{Subject: store.Subject{Kind: "token", ID: t.ID.String(), Name: t.Name}}, store.RevokeToken(tx.DB, t.ID)
 	})
-	a.tokens.forget()
+	a.tokens.after(err)
 	return nil, err
 }
 

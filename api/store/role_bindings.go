@@ -15,11 +15,12 @@ type RoleBinding struct {
 	UserName   string `gorm:"column:user_name"`
 	TenantName string `gorm:"column:tenant_name"`
 	Path       IDs    `gorm:"column:path"` // of the tenant; empty: the platform
+	Frozen     bool   `gorm:"column:frozen"`
 }
 
 const roleBindings = `role_bindings b JOIN users u ON u.id = b.actor_id LEFT JOIN tenants t ON t.id = b.tenant_id`
 
-const roleBindingColumns = `b.*, u.name AS user_name, coalesce(t.full_name, '') AS tenant_name, coalesce(t.path, '{}') AS path`
+const roleBindingColumns = `b.*, u.name AS user_name, coalesce(t.full_name, '') AS tenant_name, coalesce(t.path, '{}') AS path, coalesce(t.frozen, false) AS frozen`
 
 // RoleBindingFilter chooses role bindings. Empty fields choose all.
 type RoleBindingFilter struct {
