@@ -33,7 +33,7 @@ test: build $(TOOLS)/gotestsum ## all tests, on a PostgreSQL and a Temporal of t
 	@cd dev && go test ./...
 
 fuzz: dev ## 20,000 requests generated from the contract, others each time: no 5xx, no hang, no write without its audit event
-	@YUNSHU_FUZZ_SEED=$$RANDOM $(WITH_STACK) go test -count 1 -v -run TestFuzz ./api
+	@YUNSHU_FUZZ_REQUESTS=20000 YUNSHU_FUZZ_SEED=$$RANDOM $(WITH_STACK) go test -count 1 -v -run TestFuzz ./api
 
 e2e: build ## the whole stack from outside: make run, a VM through the CLI, and everything stopped again
 	@go test -tags e2e -count 1 -timeout 15m -v ./test/e2e

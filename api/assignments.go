@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 
@@ -97,18 +98,15 @@ func (a *API) createAssignment(ctx context.Context, in *createAssignmentInput) (
 	return created(answer, c.DryRun, answer.Body.Version), nil
 }
 
-// assignable finds the resource of a new assignment, if the actor may assign it, and keeps it. Who may not see any of
-// the platform's own does not learn which there are.
+// assignable finds the resource of a new assignment, if the actor may assign it, and keeps it. Who may not does not learn
+// which there are.
 func (a *API) assignable(ctx context.Context, tx store.Tx, kind, ref string) (store.Assigned, error) {
 	on, err := store.FindAssigned(tx.DB, kind, ref)
-	ours := err == nil && len(on.Path) == 0 || err != nil && kind != "tenant" && kind != "vm"
-	if err == nil || ours {
-		if err := a.mayChange(ctx, tx, "assignment.create", authz.Resource{Kind: kind, Path: on.Path, Frozen: on.Frozen}, ref); err != nil {
-			return on, err
-		}
-	}
-	if err != nil {
+	if err != nil && !models.IsCode(err, models.CodeNotFound) {
 		return on, err
+	}
+	if denied := a.mayChange(ctx, tx, "assignment.create", on.Resource(), ref); denied != nil || err != nil {
+		return on, cmp.Or(denied, err)
 	}
 	return on, store.HoldAssigned(tx.DB, on)
 }
@@ -160,38 +158,43 @@ func (a *API) listAssignments(ctx context.Context, in *listAssignmentsInput) (*L
 }
 
 func (a *API) getAssignment(ctx context.Context, in *ByID) (*Resource[Assignment], error) {
-	db := a.store.DB.WithContext(ctx)
-	row, err := store.FindAssignment(db, in.ID)
-	if err == nil {
-		err = a.mayAssign(ctx, db, actor(ctx), "assignment.read", row)
-	}
+	row, err := a.visibleAssignment(ctx, a.store.DB.WithContext(ctx), actor(ctx), in.ID, "assignment.read")
 	if err != nil {
 		return nil, err
 	}
 	return seen(assignment(row), row.Version)
 }
 
-// mayAssign asks for a right on an assignment. One who may not read it does not learn that there is one.
-func (a *API) mayAssign(ctx context.Context, db *gorm.DB, who authz.Actor, action string, row store.Assignment) (err error) {
+// visibleAssignment finds an assignment that the actor may do this to. One who may not read it does not learn that there
+// is one.
+func (a *API) visibleAssignment(ctx context.Context, db *gorm.DB, who authz.Actor, id models.ID, action string) (store.Assignment, error) {
+	row, err := store.FindAssignment(db, id)
 	r := authz.Resource{Kind: "assignment", Path: row.Path}
+	switch {
+	case models.IsCode(err, models.CodeNotFound):
+		r.Path = authz.Nowhere
+	case err != nil:
+		return row, err
+	}
 	if !a.authz.Can(who, "assignment.read", r) {
-		if r.Maintained, err = store.IsOwnAssignment(db, who.Answerable(), row.ID); err != nil {
-			return err
+		var asked error
+		if r.Maintained, asked = store.IsOwnAssignment(db, who.Answerable(), id); asked != nil {
+			return row, asked
 		}
 		if !r.Maintained {
-			return models.Faultf(models.CodeNotFound, "There is no such assignment that you can see.")
+			return row, models.Faultf(models.CodeNotFound, "There is no such assignment that you can see.")
 		}
 	}
-	return a.check(ctx, who, action, r)
+	return row, cmp.Or(err, a.check(ctx, who, action, r))
 }
 
 // lockAssignment authorises a change of an assignment and holds it until the end.
 func (a *API) lockAssignment(ctx context.Context, tx store.Tx, id models.ID, action string, p Precondition) (store.Assignment, error) {
-	row, err := store.LockAssignment(tx.DB, id)
-	if err != nil {
+	if row, err := a.visibleAssignment(ctx, tx.DB, tx.Actor, id, action); err != nil {
 		return row, err
 	}
-	if err := a.mayAssign(ctx, tx.DB, tx.Actor, action, row); err != nil {
+	row, err := store.LockAssignment(tx.DB, id)
+	if err != nil {
 		return row, err
 	}
 	return row, p.holds(row.Version)

@@ -129,6 +129,15 @@ func (t *tokenCache) forget() {
 	clear(t.known)
 }
 
+// after drops everything that is known after a change, unless that was refused: else who may change nothing could make
+// everybody be looked up again with each request.
+func (t *tokenCache) after(err error) {
+	if f := models.AsFault(err); f != nil && f.Code.Info().Status < http.StatusInternalServerError {
+		return
+	}
+	t.forget()
+}
+
 // touch notes that a token was used, and hands the notes to the database once a minute.
 func (t *tokenCache) touch(token models.ID, now time.Time) {
 	t.mu.Lock()

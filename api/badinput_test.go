@@ -2,52 +2,17 @@ package api
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/yunshu/yunshu/models"
 )
-
-// endpoints lists every operation of the contract.
-func endpoints(a *API) []*huma.Operation {
-	var out []*huma.Operation
-	for _, p := range slices.Sorted(maps.Keys(a.OpenAPI().Paths)) {
-		item := a.OpenAPI().Paths[p]
-		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
-			if op != nil {
-				out = append(out, op)
-			}
-		}
-	}
-	return out
-}
-
-var pathParameter = regexp.MustCompile(`\{[a-z_]+\}`)
-
-// unknownPath fills an operation's path with the ids and names of nothing.
-func unknownPath(op *huma.Operation) string {
-	return pathParameter.ReplaceAllStringFunc(op.Path, func(p string) string {
-		if p == "{id}" {
-			return models.NewID().String()
-		}
-		return "nothing"
-	})
-}
-
-// bodySchema is the schema of an operation's body, nil if it has none.
-func bodySchema(a *API, op *huma.Operation) *huma.Schema {
-	if op.RequestBody == nil {
-		return nil
-	}
-	return a.schema(op.RequestBody.Content["application/json"].Schema)
-}
 
 // written counts the rows of every table, so that a test can tell that nothing was written. What was refused is written
 // down, beside the requests.
@@ -163,4 +128,30 @@ func TestNamesAndNumbersAreChecked(t *testing.T) {
 		require.Equal(t, []string{"body.name", "body.quota.gpu", "body.quota.vcpu"}, wrongFields(p), name)
 	}
 	e.call(e.admin, "POST", "/v1/tenants", M{"name": strings.Repeat("a", 63)}).is(201)
+}
+
+// TestOddListsAreRefused: lists of what is no text, and lists that have something twice.
+func TestOddListsAreRefused(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	for field, list := range map[string]string{"body.capabilities[0]": `[{}, []]`, "body.capabilities[1]": `["vm", "vm"]`} {
+		p := e.call(e.admin, "POST", "/v1/regions", `{"name": "tw", "capabilities": `+list+`}`).problem(models.CodeInvalid)
+		require.Contains(t, wrongFields(p), field)
+	}
+	e.call(e.admin, "POST", "/v1/leak-checks", `{"regions": [{}, []]}`).problem(models.CodeInvalid)
+	e.call(e.admin, "POST", "/v1/leak-checks", `{"regions": ["tw", "tw"]}`).problem(models.CodeInvalid)
+}
+
+// TestDeepBodiesAreRefusedQuickly: a body that is all depth costs no more than its length.
+func TestDeepBodiesAreRefusedQuickly(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	const depth = 9_000 // encoding/json gives up at 10,000
+	nest := strings.Repeat("[", depth) + `"\u0000"` + strings.Repeat("]", depth)
+	body := `{"name": [` + strings.Repeat(nest+",", 50) + `""]}`
+	require.Less(t, len(body), maxBody)
+	begin := time.Now()
+	p := e.call(e.admin, "POST", "/v1/tenants", body).problem(models.CodeInvalid)
+	require.Less(t, time.Since(begin), 2*time.Second, "naming each place on the way takes longer than that")
+	require.Len(t, p.Errors, 50)
 }

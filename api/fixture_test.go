@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/yunshu/yunshu/api/accept"
@@ -32,22 +33,29 @@ type edge struct {
 	admin string // token of an admin of the platform
 }
 
-func newEdge(t *testing.T) *edge {
+func newEdge(t *testing.T, tune ...func(*pgxpool.Config)) *edge {
 	t.Helper()
 	dsn := postgres.New(t, "gateway", migrate)
 	e := &edge{t: t, dsn: dsn}
-	e.store, e.api = openEdge(t, dsn)
+	e.store, e.api = openEdge(t, dsn, tune...)
 	var err error
 	e.admin, err = e.store.Bootstrap(t.Context(), "root", time.Hour)
 	require.NoError(t, err)
 	return e
 }
 
+// newTracedEdge is an edge of which each statement is written down.
+func newTracedEdge(t *testing.T) (*edge, *statements) {
+	t.Helper()
+	asked := &statements{}
+	return newEdge(t, asked.trace), asked
+}
+
 // openEdge starts one more gateway on a database.
-func openEdge(t *testing.T, dsn string) (*store.Store, *API) {
+func openEdge(t *testing.T, dsn string, tune ...func(*pgxpool.Config)) (*store.Store, *API) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	s, err := store.Open(ctx, postgres.As(dsn, postgres.GatewayRole))
+	s, err := store.Open(ctx, postgres.As(dsn, postgres.GatewayRole), tune...)
 	require.NoError(t, err)
 	t.Cleanup(func() { cancel(); s.Close() })
 	policies, err := authz.New()

@@ -74,6 +74,7 @@ func (a *API) createGroupBinding(ctx context.Context, in *groupBindingCreate) (*
 		return nil, err
 	}
 	c := trial(change(ctx, "group-binding.create"), in.DryRun)
+	c.Share = true
 	answer, err := store.Write(ctx, a.store, c, func(tx store.Tx) (store.Answer[GroupBinding], error) {
 		row := store.GroupBinding{GroupBinding: models.GroupBinding{ID: models.NewID(), Group: in.Body.Group, Role: in.Body.Role, CreatedAt: time.Now().UTC().Truncate(time.Microsecond)}}
 		if in.Body.Tenant != "" {
@@ -135,7 +136,7 @@ func (a *API) deleteGroupBinding(ctx context.Context, in *ByID) (*struct{}, erro
 		}
 		return store.Answer[struct{}]{Subject: groupBindingSubject(b), Detail: wireGroupBinding(b)}, store.DeleteGroupBinding(tx.DB, b)
 	})
-	a.tokens.forget()
+	a.tokens.after(err)
 	return nil, err
 }
 

@@ -88,6 +88,9 @@ func (a *API) history(ctx context.Context, k store.Versioned, id string, p Pagin
 	if err != nil {
 		return nil, err
 	}
+	if len(rows) == 0 {
+		return nil, a.noVersion(ctx, k, maintains)
+	}
 	visible, err := a.visibleVersions(ctx, k, rows, maintains)
 	if err != nil {
 		return nil, err
@@ -121,6 +124,18 @@ func (a *API) visibleVersions(ctx context.Context, k store.Versioned, rows []sto
 		return nil, refusal
 	}
 	return out, nil
+}
+
+// noVersion answers about what there never was: in the words, and with the work, for what is somebody else's.
+func (a *API) noVersion(ctx context.Context, k store.Versioned, maintains maintaining) error {
+	v := store.Version{}
+	if k.Owned() {
+		v.Path = authz.Nowhere
+	}
+	if err := a.mayReadVersion(ctx, k, v, maintains); err != nil {
+		return err
+	}
+	return models.Faultf(models.CodeNotFound, "There is no such %s that you can see.", k.Kind)
 }
 
 // mayReadVersion is the right to read the resource, at the tenant that it belonged to then, or as its maintainer. What
@@ -194,7 +209,7 @@ func (a *API) pastVM(ctx context.Context, id models.ID, at time.Time) (*Resource
 		return nil, err
 	}
 	if v == nil {
-		return nil, models.Faultf(models.CodeNotFound, "There was no such vm that you can see at that time.")
+		return nil, a.noVersion(ctx, k, a.maintains(ctx, k.Kind, id.String()))
 	}
 	if err := a.mayReadVersion(ctx, k, *v, a.maintains(ctx, k.Kind, id.String())); err != nil {
 		return nil, err

@@ -98,7 +98,7 @@ func (a *API) unlinkIdentity(ctx context.Context, in *identityDelete) (*struct{}
 		i, err := store.DeleteIdentity(tx.DB, u.ID, in.Identity)
 		return store.Answer[struct{}]{Subject: userSubject(u), Detail: wireIdentity(i)}, err
 	})
-	a.tokens.forget()
+	a.tokens.after(err)
 	return nil, err
 }
 

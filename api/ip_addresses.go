@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"gorm.io/gorm"
 
 	"github.com/yunshu/yunshu/api/authz"
 	"github.com/yunshu/yunshu/api/store"
@@ -60,6 +61,7 @@ func (a *API) registerIPAddresses(h huma.API) {
 
 func (a *API) reserveAddress(ctx context.Context, in *reserveAddressInput) (*Resource[IPAddress], error) {
 	c := trial(change(ctx, "ip-address.reserve"), in.DryRun)
+	c.Share = true
 	answer, err := store.Write(ctx, a.store, c, func(tx store.Tx) (store.Answer[IPAddress], error) {
 		var none store.Answer[IPAddress]
 		tenant, err := store.FindTenant(tx.DB, in.Body.Tenant)
@@ -165,7 +167,7 @@ func (a *API) reach(ctx context.Context, ref string, subtree bool) (tenant *mode
 }
 
 func (a *API) getAddress(ctx context.Context, in *ByID) (*Resource[IPAddress], error) {
-	i, err := a.address(ctx, actor(ctx), in.ID, "ip-address.read")
+	i, err := a.address(ctx, a.store.DB.WithContext(ctx), actor(ctx), in.ID, "ip-address.read")
 	if err != nil {
 		return nil, err
 	}
@@ -173,8 +175,8 @@ func (a *API) getAddress(ctx context.Context, in *ByID) (*Resource[IPAddress], e
 }
 
 // address reads a taken address that the actor may do this to.
-func (a *API) address(ctx context.Context, who authz.Actor, id models.ID, action string) (store.IPAddress, error) {
-	i, err := a.store.IPAddress(ctx, id)
+func (a *API) address(ctx context.Context, db *gorm.DB, who authz.Actor, id models.ID, action string) (store.IPAddress, error) {
+	i, err := store.FindIPAddress(db, id)
 	if store.NotFound(err) || err == nil && !store.ScopeOf(who).Sees(i.TenantPath) {
 		return i, models.Faultf(models.CodeNotFound, "There is no such ip-address that you can see.")
 	}
@@ -186,9 +188,10 @@ func (a *API) address(ctx context.Context, who authz.Actor, id models.ID, action
 
 func (a *API) releaseAddress(ctx context.Context, in *ByID) (*struct{}, error) {
 	c := change(ctx, "ip-address.release")
+	c.Share = true
 	_, err := store.Write(ctx, a.store, c, func(tx store.Tx) (store.Answer[struct{}], error) {
 		var none store.Answer[struct{}]
-		i, err := a.address(ctx, tx.Actor, in.ID, c.Action)
+		i, err := a.address(ctx, tx.DB, tx.Actor, in.ID, c.Action)
 		if err != nil {
 			return none, err
 		}

@@ -11,8 +11,16 @@ type createLeakCheckInput struct {
 	Idempotent
 	Preference
 	Body *struct {
-		Regions []string `json:"regions,omitempty" maxItems:"1000" uniqueItems:"true" doc:"Regions to compare; all if none is given." example:"[\"tw\"]"`
+		Regions []string `json:"regions,omitempty" maxItems:"1000" doc:"Regions to compare; all if none is given." example:"[\"tw\"]"`
 	} `required:"false"`
+}
+
+// Resolve finds what a schema should not.
+func (in *createLeakCheckInput) Resolve(huma.Context) []error {
+	if in.Body == nil {
+		return nil
+	}
+	return each("body.regions", in.Body.Regions)
 }
 
 func (a *API) registerLeakChecks(h huma.API) {

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -134,11 +135,15 @@ func checkText(c *gin.Context) {
 		refuse(c, models.Faultf(models.CodeMalformed, "The body is not UTF-8."))
 		return
 	}
+	if repeats(body) {
+		refuse(c, models.Faultf(models.CodeMalformed, "An object in the body has the same name twice. Which of the two is meant cannot be known; send one."))
+		return
+	}
 	fields := unstorableQuery(c.Request.URL.Query())
 	if bytes.Contains(body, []byte(`\u0000`)) {
 		var v any
 		if json.Unmarshal(body, &v) == nil {
-			fields = append(fields, unstorable("body", v)...)
+			fields = append(fields, unstorable(v)...)
 		}
 	}
 	if len(fields) > 0 {
@@ -148,6 +153,39 @@ func checkText(c *gin.Context) {
 		return
 	}
 	c.Next()
+}
+
+// repeats reports whether an object in a body has a name twice. What validates the body believes the last one, but what
+// reads it merges the two: something would be taken that nothing has looked at.
+func repeats(body []byte) bool {
+	type value struct {
+		names map[string]bool // of an object that has begun; nil: a list
+		named bool            // the value of the last name is next
+	}
+	around := []value{{}}
+	for d := json.NewDecoder(bytes.NewReader(body)); ; {
+		token, err := d.Token()
+		if err != nil {
+			return false // at its end, or not JSON, which is found out later
+		}
+		in := &around[len(around)-1]
+		if name, ok := token.(string); ok && in.names != nil && !in.named {
+			if in.names[name] {
+				return true
+			}
+			in.names[name], in.named = true, true
+			continue
+		}
+		in.named = false
+		switch token {
+		case json.Delim('{'):
+			around = append(around, value{names: map[string]bool{}})
+		case json.Delim('['):
+			around = append(around, value{})
+		case json.Delim('}'), json.Delim(']'):
+			around = around[:len(around)-1]
+		}
+	}
 }
 
 func storable(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
@@ -167,29 +205,52 @@ func unstorableQuery(query map[string][]string) []models.FieldError {
 	return out
 }
 
-// unstorable lists the strings in a decoded body that cannot be stored.
-func unstorable(at string, v any) []models.FieldError {
-	var out []models.FieldError
+// unstorable lists the strings in a decoded body that cannot be stored, up to mostUnstorable of them.
+func unstorable(body any) []models.FieldError {
+	s := search{at: []string{"body"}}
+	s.in(body)
+	slices.SortFunc(s.found, func(a, b models.FieldError) int { return strings.Compare(a.Field, b.Field) })
+	return s.found
+}
+
+// mostUnstorable bounds the work and the answer: somebody who sends thousands deep within each other means no good.
+const mostUnstorable = 100
+
+// search goes through a decoded body. Where it is gets a name only where something is wrong: a body can be deep.
+type search struct {
+	at    []string
+	found []models.FieldError
+}
+
+func (s *search) in(v any) {
 	switch v := v.(type) {
 	case string:
-		if !storable(v) {
-			out = append(out, models.FieldError{Field: at, Message: unstorableMessage})
-		}
+		s.judge(v)
 	case []any:
 		for i, item := range v {
-			out = append(out, unstorable(fmt.Sprintf("%s[%d]", at, i), item)...)
+			s.step("["+strconv.Itoa(i)+"]", item)
 		}
 	case map[string]any:
 		for name, item := range v {
-			if !storable(name) {
-				out = append(out, models.FieldError{Field: at, Message: unstorableMessage})
-				continue
+			if storable(name) {
+				s.step("."+name, item)
+			} else {
+				s.judge(name)
 			}
-			out = append(out, unstorable(at+"."+name, item)...)
 		}
 	}
-	slices.SortFunc(out, func(a, b models.FieldError) int { return strings.Compare(a.Field, b.Field) })
-	return out
+}
+
+func (s *search) step(name string, v any) {
+	s.at = append(s.at, name)
+	s.in(v)
+	s.at = s.at[:len(s.at)-1]
+}
+
+func (s *search) judge(text string) {
+	if !storable(text) && len(s.found) < mostUnstorable {
+		s.found = append(s.found, models.FieldError{Field: strings.Join(s.at, ""), Message: unstorableMessage})
+	}
 }
 
 func noRoute(c *gin.Context) {

@@ -81,21 +81,14 @@ func (a *API) tokenOwner(ctx context.Context, tx store.Tx, ref, action string) (
 		return store.FindUser(tx.DB, ref)
 	}
 	others := models.Faultf(models.CodeForbidden, "You may only work with your own tokens, and with those of the service accounts of tenants that you are an admin of; those of others are the business of an admin of the platform.")
-	u, err := store.FindUser(tx.DB, ref)
-	if models.IsCode(err, models.CodeNotFound) || err == nil && u.TenantID == nil {
-		return u, others
+	s, err := a.account(ctx, tx, ref, "service-account.update")
+	if f := models.AsFault(err); f != nil && (f.Code == models.CodeNotFound || f.Code == models.CodeForbidden) {
+		return s.User, others
 	}
 	if err != nil {
-		return u, err
+		return s.User, err
 	}
-	s, err := store.FindServiceAccount(tx.DB, u.ID)
-	if err != nil {
-		return u, err
-	}
-	if a.check(ctx, who, "service-account.update", serviceAccountResource(s)) != nil {
-		return u, others
-	}
-	return u, a.coversAccount(ctx, tx, u)
+	return s.User, a.coversAccount(ctx, tx, s.User)
 }
 
 // coversAccount refuses to hand out tokens of a service account that may do what one may not give oneself.

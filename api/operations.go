@@ -194,14 +194,16 @@ const lookAgain = 2 * time.Second
 // visibleOperation reads an operation that the actor may read. Those of the platform's own are for its people.
 func (a *API) visibleOperation(ctx context.Context, id models.ID) (store.Operation, error) {
 	o, err := a.store.Operation(ctx, id)
-	who := actor(ctx)
-	if store.NotFound(err) || err == nil && o.TenantID == nil && !who.Platform() {
-		return o, models.Faultf(models.CodeNotFound, "There is no such operation that you can see.")
-	}
-	if err != nil {
+	missing := store.NotFound(err) || err == nil && o.TenantID == nil && !actor(ctx).Platform()
+	if missing {
+		o = store.Operation{Operation: models.Operation{ResourceKind: "vm", ResourceID: id}, TenantPath: authz.Nowhere}
+	} else if err != nil {
 		return o, err
 	}
-	return o, a.mayFollow(ctx, o)
+	if denied := a.mayFollow(ctx, o); denied != nil || !missing {
+		return o, denied
+	}
+	return o, models.Faultf(models.CodeNotFound, "There is no such operation that you can see.")
 }
 
 // mayFollow asks for the right to read an operation. Whoever maintains what it is about has it, too.

@@ -67,12 +67,16 @@ func (a *API) getPermissions(ctx context.Context, in *permissionsInput) (*Resour
 		}
 		out.ResourceKind, out.ResourceID, out.ResourceName = on.Kind, on.ID, on.Name
 	}
+	above, err := a.above(ctx, r)
+	if err != nil {
+		return nil, err
+	}
 	who := actor(ctx)
 	for _, action := range authz.Actions() {
 		if in.Action != "" && action != in.Action || !concerns(action, kind) {
 			continue
 		}
-		e := a.authz.Explain(who, action, decidedOn(action, r))
+		e := a.authz.Explain(who, action, decidedOn(action, r, above))
 		out.Permissions = append(out.Permissions, Permission{Action: action, Allowed: e.Allowed, Why: e.Why})
 	}
 	if in.Action != "" && len(out.Permissions) == 0 {
@@ -96,10 +100,20 @@ func concerns(action, kind string) bool {
 // decidedAbove are the actions on a tenant that take the right on what is above it: see checkAbove.
 var decidedAbove = []string{"tenant.delete", "tenant.move", "tenant.suspend", "quota.update"}
 
+// above is what is above a tenant, as the policies see it.
+func (a *API) above(ctx context.Context, r authz.Resource) (out authz.Resource, err error) {
+	if r.Kind != "tenant" {
+		return out, nil
+	}
+	out = authz.Resource{Kind: "tenant", Path: r.Path[:len(r.Path)-1]}
+	out.Frozen, err = store.FrozenAbove(a.store.DB.WithContext(ctx), r.Path[len(r.Path)-1])
+	return out, err
+}
+
 // decidedOn is the resource that the right for an action is asked on.
-func decidedOn(action string, r authz.Resource) authz.Resource {
+func decidedOn(action string, r, above authz.Resource) authz.Resource {
 	if r.Kind == "tenant" && slices.Contains(decidedAbove, action) {
-		return authz.Resource{Kind: "tenant", Path: r.Path[:len(r.Path)-1]}
+		return above
 	}
 	return r
 }

@@ -45,6 +45,7 @@ const problemType = "application/problem+json"
 // useProblems makes huma speak in problems. Its hooks are package variables, so this happens once.
 var useProblems = sync.OnceFunc(func() {
 	huma.DefaultArrayNullable = false
+	huma.ValidateStrictCasing = true // else NAME passes beside a good name, and is what Go's reader takes
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 		if status == 0 {
 			return &Problem{} // huma asks for an example, to learn the schema

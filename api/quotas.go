@@ -158,7 +158,7 @@ func (a *API) changeQuota(ctx context.Context, tx store.Tx, in QuotaPath, p Prec
 	if t, err = store.FindTenant(tx.DB, in.ID.String()); err != nil {
 		return t, nil, nil, err
 	}
-	if err = a.checkAbove(ctx, tx.Actor, "quota.update", t); err != nil {
+	if err = a.checkAbove(ctx, tx, "quota.update", t); err != nil {
 		return t, nil, nil, err
 	}
 	if group, err = quotaGroup(tx.DB, in.Group); err != nil {

@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 	"gorm.io/gorm"
@@ -30,7 +32,7 @@ type createRegionInput struct {
 	Body struct {
 		Name         string   `json:"name" pattern:"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" patternDescription:"a DNS label" doc:"Name of the region." example:"tw"`
 		Title        string   `json:"title,omitempty" maxLength:"200" doc:"Name for people." example:"Taiwan"`
-		Capabilities []string `json:"capabilities,omitempty" enum:"vm,bm,k8s,storage,network" uniqueItems:"true" doc:"What workers of the region can do; vm if none is given." example:"[\"vm\"]"`
+		Capabilities []string `json:"capabilities,omitempty" enum:"vm,bm,k8s,storage,network" doc:"What workers of the region can do, each once; vm if none is given." example:"[\"vm\"]"`
 	}
 }
 
@@ -45,8 +47,29 @@ type updateRegionInput struct {
 	Body struct {
 		Title        *string   `json:"title,omitempty" maxLength:"200" doc:"Name for people." example:"Taiwan"`
 		State        *string   `json:"state,omitempty" enum:"ready,cordoned" doc:"A cordoned region takes no new work." example:"cordoned"`
-		Capabilities *[]string `json:"capabilities,omitempty" enum:"vm,bm,k8s,storage,network" uniqueItems:"true" doc:"What workers of the region can do." example:"[\"vm\"]"`
+		Capabilities *[]string `json:"capabilities,omitempty" enum:"vm,bm,k8s,storage,network" doc:"What workers of the region can do, each once." example:"[\"vm\"]"`
 	}
+}
+
+// Resolve finds what a schema should not: huma panics where it looks for items that are there twice and finds an object.
+func (in *createRegionInput) Resolve(huma.Context) []error {
+	return each("body.capabilities", in.Body.Capabilities)
+}
+
+// Resolve finds what a schema should not.
+func (in *updateRegionInput) Resolve(huma.Context) []error {
+	return each("body.capabilities", given(in.Body.Capabilities, nil))
+}
+
+// each refuses a list that has something twice.
+func each(field string, list []string) []error {
+	var out []error
+	for i, item := range list {
+		if slices.Contains(list[:i], item) {
+			out = append(out, &huma.ErrorDetail{Location: fmt.Sprintf("%s[%d]", field, i), Message: "is there twice"})
+		}
+	}
+	return out
 }
 
 func (a *API) registerRegions(h huma.API) {

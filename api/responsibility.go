@@ -103,21 +103,11 @@ func (a *API) registerResponsibility(h huma.API) {
 // visibleAssigned finds a resource that the request's actor may read, by a role or because they maintain it.
 func (a *API) visibleAssigned(ctx context.Context, kind, ref string) (store.Assigned, authz.Resource, error) {
 	found, err := store.FindAssigned(a.store.DB.WithContext(ctx), kind, ref)
-	missing := models.IsCode(err, models.CodeNotFound)
-	if err != nil && !missing {
+	if err != nil && !models.IsCode(err, models.CodeNotFound) {
 		return found, authz.Resource{}, err
 	}
-	r := found.Resource()
-	r.Kind = kind
-	ours := kind != "tenant" && kind != "vm"
-	if missing && !ours {
-		return found, r, err
-	}
-	r, denied := a.checkOn(ctx, kind+".read", r, ref)
-	if denied != nil {
-		return found, r, denied
-	}
-	return found, r, err
+	r, denied := a.checkOn(ctx, kind+".read", found.Resource(), ref)
+	return found, r, cmp.Or(denied, err)
 }
 
 // checkOn asks for a right on one resource: by the actor's roles and, where these say no, by whether they maintain it.

@@ -67,12 +67,10 @@ func (a *API) listRoleBindings(ctx context.Context, in *roleBindingList) (*ListO
 	}
 	if in.User != "" {
 		u, err := store.FindUser(a.store.DB.WithContext(ctx), in.User)
-		if models.IsCode(err, models.CodeNotFound) {
-			return pageOf(in.Paging, nil, store.RoleBinding.Key, wireRoleBinding), nil // as for a user without roles that one sees
-		}
-		if err != nil {
+		if err != nil && !models.IsCode(err, models.CodeNotFound) {
 			return nil, err
 		}
+		// A user that there is not is looked for like one without roles that one sees: by an id that nobody has.
 		f.User = &u.ID
 	}
 	filters := []string{"role bindings", in.User, in.Tenant}
@@ -92,7 +90,7 @@ func (a *API) createRoleBinding(ctx context.Context, in *roleBindingCreate) (*Re
 		return nil, err
 	}
 	c := change(ctx, "role-binding.create")
-	c.DryRun = in.DryRun.DryRun
+	c.DryRun, c.Share = in.DryRun.DryRun, true
 	answer, err := store.Write(ctx, a.store, c, func(tx store.Tx) (store.Answer[RoleBinding], error) {
 		row := store.RoleBinding{RoleBinding: models.RoleBinding{ID: models.NewID(), Role: in.Body.Role}}
 		if in.Body.Tenant != "" {
@@ -118,7 +116,7 @@ func (a *API) createRoleBinding(ctx context.Context, in *roleBindingCreate) (*Re
 		}
 		return store.Created(path("role-bindings/%s", row.ID), wireRoleBinding(row), bindingSubject(row)), nil
 	})
-	a.tokens.forget()
+	a.tokens.after(err)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +198,7 @@ func (a *API) deleteRoleBinding(ctx context.Context, in *RoleBindingPath) (*stru
 		}
 		return store.Answer[struct{}]{Subject: bindingSubject(b), Detail: wireRoleBinding(b)}, store.DeleteRoleBinding(tx.DB, b)
 	})
-	a.tokens.forget()
+	a.tokens.after(err)
 	return nil, err
 }
 

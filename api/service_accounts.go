@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strings"
@@ -75,6 +76,7 @@ func (a *API) listServiceAccounts(ctx context.Context, in *serviceAccountList) (
 
 func (a *API) createServiceAccount(ctx context.Context, in *serviceAccountCreate) (*Resource[ServiceAccount], error) {
 	c := trial(change(ctx, "service-account.create"), in.DryRun)
+	c.Share = true
 	answer, err := store.Write(ctx, a.store, c, func(tx store.Tx) (store.Answer[ServiceAccount], error) {
 		t, err := a.tenantToBind(ctx, tx, in.Body.Tenant)
 		if err != nil {
@@ -96,11 +98,8 @@ func (a *API) createServiceAccount(ctx context.Context, in *serviceAccountCreate
 }
 
 func (a *API) getServiceAccount(ctx context.Context, in *ByID) (*Resource[ServiceAccount], error) {
-	s, err := store.FindServiceAccount(a.store.DB.WithContext(ctx), in.ID)
+	s, err := a.account(ctx, a.now(ctx), in.ID.String(), "service-account.read")
 	if err != nil {
-		return nil, err
-	}
-	if err := a.check(ctx, actor(ctx), "service-account.read", serviceAccountResource(s)); err != nil {
 		return nil, err
 	}
 	return one(wireServiceAccount(s), s.Version), nil
@@ -108,11 +107,8 @@ func (a *API) getServiceAccount(ctx context.Context, in *ByID) (*Resource[Servic
 
 func (a *API) deleteServiceAccount(ctx context.Context, in *serviceAccountDelete) (*struct{}, error) {
 	_, err := store.Write(ctx, a.store, restructure(change(ctx, "service-account.delete")), func(tx store.Tx) (store.Answer[struct{}], error) {
-		s, err := store.FindServiceAccount(tx.DB, in.ID)
+		s, err := a.account(ctx, tx, in.ID.String(), "service-account.delete")
 		if err != nil {
-			return store.Answer[struct{}]{}, err
-		}
-		if err := a.check(ctx, tx.Actor, "service-account.delete", serviceAccountResource(s)); err != nil {
 			return store.Answer[struct{}]{}, err
 		}
 		if err := in.holds(s.Version); err != nil {
@@ -120,8 +116,19 @@ func (a *API) deleteServiceAccount(ctx context.Context, in *serviceAccountDelete
 		}
 		return store.Answer[struct{}]{Subject: serviceAccountSubject(s)}, store.DeleteUser(tx.DB, s.ID)
 	})
-	a.tokens.forget()
+	a.tokens.after(err)
 	return nil, err
+}
+
+// account finds a service account by its id or full name, for somebody who may do this to it.
+func (a *API) account(ctx context.Context, tx store.Tx, ref, action string) (store.ServiceAccount, error) {
+	s, err := store.FindServiceAccount(tx.DB, ref)
+	if models.IsCode(err, models.CodeNotFound) {
+		s.Path = authz.Nowhere
+	} else if err != nil {
+		return s, err
+	}
+	return s, cmp.Or(a.check(ctx, tx.Actor, action, serviceAccountResource(s)), err)
 }
 
 func serviceAccountResource(s store.ServiceAccount) authz.Resource {

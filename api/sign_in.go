@@ -102,6 +102,6 @@ func (a *API) signOut(ctx context.Context, _ *signOutInput) (*struct{}, error) {
 		}
 		return store.Answer[struct{}]{Subject: store.Subject{Kind: "token", ID: t.ID.String(), Name: t.Name}}, store.RevokeToken(tx.DB, t.ID)
 	})
-	a.tokens.forget()
+	a.tokens.after(err)
 	return nil, err
 }

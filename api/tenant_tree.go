@@ -3,10 +3,12 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/yunshu/yunshu/api/store"
+	"github.com/yunshu/yunshu/models"
 )
 
 type tenantMove struct {
@@ -41,11 +43,14 @@ func (a *API) moveTenant(ctx context.Context, in *tenantMove) (*Resource[Tenant]
 		if err != nil {
 			return store.Answer[Tenant]{}, err
 		}
-		if err := a.checkAbove(ctx, tx.Actor, "tenant.move", t); err != nil {
+		if err := a.checkAbove(ctx, tx, "tenant.move", t); err != nil {
 			return store.Answer[Tenant]{}, err
 		}
 		parent, err := a.parentFor(ctx, tx, in.Body.Parent)
 		if err != nil {
+			return store.Answer[Tenant]{}, err
+		}
+		if err := a.checkEscape(ctx, tx, t, parent); err != nil {
 			return store.Answer[Tenant]{}, err
 		}
 		if err := in.holds(t.Version); err != nil {
@@ -66,6 +71,27 @@ func (a *API) moveTenant(ctx context.Context, in *tenantMove) (*Resource[Tenant]
 	return one(answer.Body, answer.Body.Version), nil
 }
 
+// checkEscape refuses to move a tenant out of a suspension to those who could not end that suspension.
+func (a *API) checkEscape(ctx context.Context, tx store.Tx, t store.Tenant, parent *store.Tenant) error {
+	above, err := store.SuspendedAbove(tx.DB, t.ID)
+	if err != nil {
+		return err
+	}
+	for _, s := range above {
+		if stays := parent != nil && slices.Contains(parent.Path, s.ID); stays {
+			continue
+		}
+		err := a.checkAbove(ctx, tx, "tenant.suspend", s)
+		if models.IsCode(err, models.CodeForbidden, models.CodeNotFound) {
+			return models.Faultf(models.CodeForbidden, "Tenant %s is suspended, and %s with it. Only who may resume it moves something out of it.", s.FullName, t.FullName)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // suspend makes the handler that suspends, or resumes.
 func (a *API) suspend(on bool) func(context.Context, *tenantSuspend) (*Resource[Tenant], error) {
 	return func(ctx context.Context, in *tenantSuspend) (*Resource[Tenant], error) {
@@ -74,7 +100,7 @@ func (a *API) suspend(on bool) func(context.Context, *tenantSuspend) (*Resource[
 			if err != nil {
 				return store.Answer[Tenant]{}, err
 			}
-			if err := a.checkAbove(ctx, tx.Actor, "tenant.suspend", t); err != nil {
+			if err := a.checkAbove(ctx, tx, "tenant.suspend", t); err != nil {
 				return store.Answer[Tenant]{}, err
 			}
 			if err := in.holds(t.Version); err != nil {

@@ -217,41 +217,6 @@ func TestUsageIsKeptDayByDay(t *testing.T) {
 	c.call(c.admin, "GET", path("tenants/%s/usage-days?from=yesterday", acme), nil).problem(models.CodeInvalid)
 }
 
-// TestOfTwoAdminsOneWins lets two change the same quota, tenant and role at once, each from the version they read.
-func TestOfTwoAdminsOneWins(t *testing.T) {
-	t.Parallel()
-	c := newCloud(t)
-	acme, rival := c.tenantID("acme"), c.tenantID("rival")
-	quota := path("tenants/%s/quotas/everywhere", acme)
-	c.call(c.admin, "PUT", quota, M{"vcpu": 100}).is(200)
-	c.call(c.admin, "POST", "/v1/users", M{"name": "ada"}).is(201)
-	for name, change := range map[string]func(i int) answer{
-		"quota": func(i int) answer { return c.call(c.admin, "PUT", quota, M{"vcpu": 50 + i}, "If-Match", `"1"`) },
-		"tenant": func(i int) answer {
-			return c.call(c.admin, "PATCH", path("tenants/%s", acme), M{"description": fmt.Sprint(i)}, "If-Match", `"1"`)
-		},
-		"suspend": func(int) answer {
-			return c.call(c.admin, "POST", path("tenants/%s/suspend", rival), nil, "If-Match", `"1"`)
-		},
-		"role": func(int) answer {
-			return c.call(c.admin, "POST", "/v1/role-bindings", M{"user": "ada", "role": "viewer", "tenant": "acme"})
-		},
-	} {
-		got := both(change)
-		require.ElementsMatch(t, []bool{true, false}, []bool{got[0] < 300, got[1] < 300}, "%s: %v", name, got)
-		require.Contains(t, []int{409, 412}, max(got[0], got[1]), "%s: %v", name, got)
-	}
-}
-
-func both(change func(i int) answer) (status [2]int) {
-	var all sync.WaitGroup
-	for i := range status {
-		all.Go(func() { status[i] = change(i).Status })
-	}
-	all.Wait()
-	return status
-}
-
 // TestTheTreeKeepsItsBooks makes, moves, renames, suspends and deletes tenants at random while machines and addresses
 // come and go, and adds everything up after each step.
 func TestTheTreeKeepsItsBooks(t *testing.T) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -90,16 +91,20 @@ func (a *API) visibleTenant(ctx context.Context, ref string) (store.Tenant, erro
 }
 
 // checkAbove asks for a right on what is above a tenant: that which sets its bounds must not be in its own hands.
-func (a *API) checkAbove(ctx context.Context, who authz.Actor, action string, t store.Tenant) error {
-	if err := a.check(ctx, who, "tenant.read", t.Resource("tenant")); err != nil {
+func (a *API) checkAbove(ctx context.Context, tx store.Tx, action string, t store.Tenant) error {
+	if err := a.check(ctx, tx.Actor, "tenant.read", t.Resource("tenant")); err != nil {
 		return err
 	}
-	above := authz.Resource{Kind: "tenant", Path: t.Path[:len(t.Path)-1]}
-	if a.authz.Can(who, action, above) {
-		return nil
-	}
 	scope(ctx).tenant = &t.ID
-	return models.Faultf(models.CodeForbidden, "None of your roles allows %s on tenant %s. That is the business of an admin of what is above it.", action, t.FullName)
+	above := authz.Resource{Kind: "tenant", Path: t.Path[:len(t.Path)-1]}
+	if !a.authz.Can(tx.Actor, action, above) {
+		return models.Faultf(models.CodeForbidden, "None of your roles allows %s on tenant %s. That is the business of an admin of what is above it.", action, t.FullName)
+	}
+	var err error
+	if above.Frozen, err = store.FrozenAbove(tx.DB, t.ID); err != nil {
+		return err
+	}
+	return a.authz.Check(tx.Actor, action, above)
 }
 
 // forUpdate locks what is read until the transaction ends.
@@ -172,11 +177,13 @@ func (a *API) parentFor(ctx context.Context, tx store.Tx, ref string) (*store.Te
 
 func (a *API) getTenant(ctx context.Context, in *TenantPath) (*Resource[Tenant], error) {
 	t, err := a.store.Tenant(ctx, in.ID.String())
-	if err == nil {
-		_, err = a.checkOn(ctx, "tenant.read", t.Resource("tenant"), t.ID.String())
-	}
-	if err != nil {
+	if models.IsCode(err, models.CodeNotFound) {
+		t.Path = authz.Nowhere
+	} else if err != nil {
 		return nil, err
+	}
+	if _, denied := a.checkOn(ctx, "tenant.read", t.Resource("tenant"), in.ID.String()); denied != nil || err != nil {
+		return nil, cmp.Or(denied, err)
 	}
 	return &Resource[Tenant]{ETag: etag(t.Version), Body: wireTenant(t)}, nil
 }
@@ -197,7 +204,7 @@ func (a *API) updateTenant(ctx context.Context, in *tenantUpdate) (*Resource[Ten
 		}
 		name, description := given(in.Body.Name, t.Name), given(in.Body.Description, t.Description)
 		if in.Body.Overcommit != nil && *in.Body.Overcommit != t.Overcommit {
-			if err := a.checkAbove(ctx, tx.Actor, "quota.update", t); err != nil {
+			if err := a.checkAbove(ctx, tx, "quota.update", t); err != nil {
 				return store.Answer[Tenant]{}, err
 			}
 			if err := store.SetOvercommit(tx.DB, &t, *in.Body.Overcommit); err != nil {
@@ -231,7 +238,7 @@ func (a *API) deleteTenant(ctx context.Context, in *tenantDelete) (*struct{}, er
 		if err != nil {
 			return store.Answer[struct{}]{}, err
 		}
-		if err := a.checkAbove(ctx, tx.Actor, "tenant.delete", t); err != nil {
+		if err := a.checkAbove(ctx, tx, "tenant.delete", t); err != nil {
 			return store.Answer[struct{}]{}, err
 		}
 		if err := in.holds(t.Version); err != nil {
@@ -239,7 +246,7 @@ func (a *API) deleteTenant(ctx context.Context, in *tenantDelete) (*struct{}, er
 		}
 		return store.Answer[struct{}]{Subject: tenantSubject(t), Detail: wireTenant(t)}, store.DeleteTenant(tx.DB, t)
 	})
-	a.tokens.forget()
+	a.tokens.after(err)
 	return nil, err
 }
 

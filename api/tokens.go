@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -53,7 +54,7 @@ type tokenCreate struct {
 		User      string     `json:"user,omitempty" maxLength:"1200" doc:"Name or id of the user whom the token is for; yourself unless given. Admins of a tenant make those of its service accounts, and only an admin of the platform makes those of other people." example:"ci@acme/dev"`
 
 		Tenant string        `json:"tenant,omitempty" maxLength:"1100" doc:"Narrow the token to this tenant and what is below it, by full name or id." example:"acme/dev"`
-		Roles  []models.Role `json:"roles,omitempty" minItems:"1" maxItems:"6" uniqueItems:"true" enum:"owner,admin,operator,auditor,member,viewer" doc:"Narrow the token to these roles: where its owner has a greater one, it has these."`
+		Roles  []models.Role `json:"roles,omitempty" minItems:"1" maxItems:"6" enum:"owner,admin,operator,auditor,member,viewer" doc:"Narrow the token to these roles: where its owner has a greater one, it has these."`
 	}
 }
 
@@ -122,7 +123,7 @@ func (a *API) createToken(ctx context.Context, in *tokenCreate) (*Resource[NewTo
 		if err := useful(tx, row); err != nil {
 			return store.Answer[NewToken]{}, err
 		}
-		names, err := a.store.TenantNames(ctx, narrowedTo(row))
+		names, err := store.TenantNames(tx.DB, narrowedTo(row))
 		if err != nil {
 			return store.Answer[NewToken]{}, err
 		}
@@ -141,14 +142,14 @@ func (a *API) createToken(ctx context.Context, in *tokenCreate) (*Resource[NewTo
 // ownToken reads a token that the actor may know of.
 func (a *API) ownToken(ctx context.Context, tx store.Tx, id models.ID, action string) (models.Token, models.User, error) {
 	t, err := store.Token(tx.DB, id)
-	if err != nil {
+	if err != nil && !models.IsCode(err, models.CodeNotFound) {
 		return t, models.User{}, err
 	}
-	owner, err := a.tokenOwner(ctx, tx, t.ActorID.String(), action)
-	if models.IsCode(err, models.CodeForbidden) {
-		err = models.Faultf(models.CodeNotFound, "There is no such token that you can see.")
+	owner, denied := a.tokenOwner(ctx, tx, t.ActorID.String(), action) // also of a token that there is not: of nobody's
+	if models.IsCode(denied, models.CodeForbidden) {
+		denied = models.Faultf(models.CodeNotFound, "There is no such token that you can see.")
 	}
-	return t, owner, err
+	return t, owner, cmp.Or(err, denied)
 }
 
 func (a *API) getToken(ctx context.Context, in *TokenPath) (*Resource[Token], error) {
@@ -174,7 +175,7 @@ func (a *API) revokeToken(ctx context.Context, in *TokenPath) (*struct{}, error)
 		}
 		return store.Answer[struct{}]{Subject: store.Subject{Kind: "token", ID: t.ID.String(), Name: t.Name}}, store.RevokeToken(tx.DB, t.ID)
 	})
-	a.tokens.forget()
+	a.tokens.after(err)
 	return nil, err
 }
 

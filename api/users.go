@@ -145,7 +145,7 @@ func (a *API) deleteUser(ctx context.Context, in *userDelete) (*struct{}, error)
 		}
 		return store.Answer[struct{}]{Subject: userSubject(u)}, store.DeleteUser(tx.DB, u.ID)
 	})
-	a.tokens.forget()
+	a.tokens.after(err)
 	return nil, err
 }
 

@@ -286,14 +286,18 @@ func (a *API) getVM(ctx context.Context, in *getVMInput) (*Resource[VM], error) 
 		return a.pastVM(ctx, in.ID, in.At)
 	}
 	v, err := a.store.VM(ctx, in.ID)
-	if store.NotFound(err) {
-		return nil, models.Faultf(models.CodeNotFound, "There is no such vm that you can see.")
+	missing := store.NotFound(err)
+	if missing {
+		v.TenantPath, err = authz.Nowhere, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	if _, err := a.checkOn(ctx, "vm.read", authz.Resource{Kind: "vm", Path: v.TenantPath}, in.ID.String()); err != nil {
 		return nil, err
+	}
+	if missing {
+		return nil, models.Faultf(models.CodeNotFound, "There is no such vm that you can see.")
 	}
 	return seen(vm(v), v.Version)
 }

@@ -104,7 +104,7 @@ func retry[T any](ctx context.Context, try func(context.Context) (T, error)) (T,
 
 // lost reports whether another transaction was faster: deciding again will tell what that means for us.
 func lost(err error) bool {
-	if store.Contended(err) {
+	if store.Contended(err) || store.Vanished(err) {
 		return true
 	}
 	switch store.Violated(err) {

@@ -35,8 +35,11 @@ type named struct {
 	SubnetOpen   bool // the tenant may use it
 }
 
-// complete reports whether there is everything that a search for a place needs.
-func (n *named) complete() bool { return n.TenantID != nil && n.GroupID != nil && n.SubnetID != nil }
+// complete reports whether there is everything that a search for a place needs. A subnet that is closed to the tenant is
+// as good as none.
+func (n *named) complete() bool {
+	return n.TenantID != nil && n.GroupID != nil && n.SubnetID != nil && n.SubnetOpen
+}
 
 // near is a machine that the new one must keep away from.
 type near struct {

@@ -25,13 +25,14 @@ type memory struct {
 const most = 20_000
 
 // recall fills in what the creates name, and returns the version at which that was true. It reports whether all of it
-// is known. Machines to keep away from are not remembered: they move.
-func (m *memory) recall(cs []*creation) (version int64, all bool) {
+// is known. Machines to keep away from are not remembered: they move. Nor is a tenant to those who do not see it, or the
+// quicker answer would tell them that there is one.
+func (m *memory) recall(cs []*creation, sees func(Request, *named) bool) (version int64, all bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, c := range cs {
 		n, ok := m.answers[c.question()]
-		if !ok || len(c.Placement.AntiAffinity) > 0 {
+		if !ok || len(c.Placement.AntiAffinity) > 0 || !sees(c.Request, &n) {
 			return 0, false
 		}
 		c.named = n

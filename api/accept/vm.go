@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/yunshu/yunshu/activities/contract"
+	"github.com/yunshu/yunshu/api/authz"
 	"github.com/yunshu/yunshu/models"
 )
 
@@ -103,7 +104,7 @@ func filter[T any](items []T, keep func(T) bool) []T {
 // be. Names are looked up only if they are not remembered, or the catalogue has changed since.
 func (a *Accepter) look(ctx context.Context, conn *pgxpool.Conn, cs []*creation) (*free, error) {
 	reqs := each(cs, func(c *creation) Request { return c.Request })
-	remembered, known := a.memory.recall(cs)
+	remembered, known := a.memory.recall(cs, a.sees)
 	b := &pgx.Batch{}
 	begin(b)
 	version := queueVersion(b)
@@ -119,6 +120,7 @@ func (a *Accepter) look(ctx context.Context, conn *pgxpool.Conn, cs []*creation)
 		if err := a.lookUp(ctx, conn, *version, cs); err != nil {
 			return nil, err
 		}
+		a.hide(cs, standing)
 		b = &pgx.Batch{}
 		f = a.queueFree(b, cs)
 		if err := send(ctx, conn, b); err != nil {
@@ -146,6 +148,22 @@ func (a *Accepter) lookUp(ctx context.Context, conn *pgxpool.Conn, version int64
 	}
 	a.memory.learn(version, cs)
 	return nil
+}
+
+// sees reports whether the actor of a request may know of the tenant that it names.
+func (a *Accepter) sees(req Request, n *named) bool {
+	return a.authz.Can(req.Actor, "tenant.read", authz.Resource{Kind: "tenant", Path: n.Path})
+}
+
+// hide makes a tenant that the actor does not see one that there is not, before anything is looked for in it: else the
+// work would tell them apart.
+func (a *Accepter) hide(cs []*creation, standing *standing) {
+	for _, c := range cs {
+		req, err := standing.current(c.Request)
+		if err == nil && c.TenantID != nil && !a.sees(req, &c.named) {
+			c.TenantID = nil
+		}
+	}
 }
 
 // judge answers what was asked before, and refuses what is not allowed or makes no sense.

@@ -47,7 +47,7 @@ var groups = map[string][]string{
 	// freeze: what nobody does while the tenant is suspended. What is under way can still be ended, and rights be taken.
 	"freeze": {
 		"vm.create", "vm.power", "vm.resize", "vm.delete", "ip-address.reserve", "ip-address.release", "tenant.create", "tenant.update",
-		"role-binding.create", "group-binding.create", "service-account.create", "assignment.create",
+		"tenant.delete", "quota.update", "role-binding.create", "group-binding.create", "service-account.create", "assignment.create",
 	},
 	// people: only the platform's admin.
 	"people": {"user.read", "user.create", "user.update", "user.delete", "role-operator.give", "role-auditor.give"},

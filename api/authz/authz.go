@@ -61,6 +61,10 @@ type Resource struct {
 	Maintained bool
 }
 
+// Nowhere is the path of what there is not. Nobody has a role there, so that it is judged like what is somebody else's, in
+// the same words and with the same work: neither tells whether there is something.
+var Nowhere = []models.ID{models.NoID}
+
 // Authorizer answers by the policies. A decision depends only on the effective roles and the action, so each is asked
 // of Cedar once.
 type Authorizer struct {

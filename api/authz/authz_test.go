@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -192,6 +193,30 @@ func TestARefusalNamesTheMissingRight(t *testing.T) {
 		if fault != nil {
 			require.Equal(t, c.action, fault.Missing, name)
 			require.Equal(t, c.want.Why, fault.Message, name)
+		}
+	}
+}
+
+// TestResponsibilityGivesNoMoreThanItsGiversHave: operators assign everything and link accounts to maintainers, so that
+// they could make themselves one; and admins of a tenant do so with what is theirs.
+func TestResponsibilityGivesNoMoreThanItsGiversHave(t *testing.T) {
+	t.Parallel()
+	a, err := New()
+	require.NoError(t, err)
+	for _, action := range Actions() {
+		for _, p := range places {
+			kind, _, _ := strings.Cut(action, ".")
+			if ours := slices.Contains([]string{"region", "rack", "group", "baremetal"}, kind); ours != (p.path == nil) {
+				continue // no tenant has such a thing
+			}
+			r := Resource{Kind: kind, Path: p.path}
+			asMaintainer := r
+			asMaintainer.Maintained = true
+			for _, giver := range []Actor{on(nil, models.RoleOperator), on(&acme, models.RoleAdmin)} {
+				if a.Can(giver, "assignment.create", r) && a.Can(Actor{}, action, asMaintainer) {
+					require.True(t, a.Can(giver, action, r), "%v rises to %s", giver.Bindings, action)
+				}
+			}
 		}
 	}
 }

@@ -25,6 +25,7 @@ type Change struct {
 	Action      string // as the policies call it, such as tenant.create
 	DryRun      bool   // do everything, then take it all back
 	Restructure bool   // changes the shape of things: holds the structure lock alone
+	Share       bool   // needs the shape of things to stay as it finds it: shares the structure lock
 }
 
 // Tx is the transaction of a change. Its actor has the roles of this very moment: authorise by them.
@@ -61,7 +62,7 @@ func Write[T any](ctx context.Context, s *Store, c Change, fn func(tx Tx) (Answe
 	const attempts = 5
 	for n := 1; ; n++ {
 		answer, err := write(ctx, s, c, fn)
-		if n == attempts || !Contended(err) {
+		if n == attempts || !Contended(err) && !Vanished(err) {
 			return answer, Fault(err)
 		}
 	}
@@ -73,6 +74,11 @@ func write[T any](ctx context.Context, s *Store, c Change, fn func(tx Tx) (Answe
 		if c.Restructure {
 			if err := db.Exec(holdStructure).Error; err != nil {
 				return fmt.Errorf("take the structure lock: %w", err)
+			}
+		}
+		if c.Share {
+			if err := db.Exec(ShareStructure).Error; err != nil {
+				return fmt.Errorf("share the structure lock: %w", err)
 			}
 		}
 		tx := Tx{DB: db}

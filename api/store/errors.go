@@ -37,6 +37,13 @@ func Contended(err error) bool {
 	return errors.As(err, &pg) && (pg.Code == LostRace || pg.Code == serialize || pg.Code == deadlock)
 }
 
+// Vanished reports whether err says that what a change refers to has gone since the change looked for it: looking again
+// finds that out, and says so. What was refused in words stays refused.
+func Vanished(err error) bool {
+	var pg *pgconn.PgError
+	return models.AsFault(err) == nil && errors.As(err, &pg) && pg.Code == foreignKey
+}
+
 // NotFound reports whether err says that there was no such row.
 func NotFound(err error) bool {
 	return errors.Is(err, pgx.ErrNoRows) || errors.Is(err, gorm.ErrRecordNotFound)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
 
 	"github.com/yunshu/yunshu/models"
@@ -17,7 +16,7 @@ type IPAddress struct {
 	Region     string
 	Subnet     string
 	Tenant     *string
-	TenantPath []models.ID
+	TenantPath IDs
 	// TenantFrozen: the tenant, or one above it, is suspended; nil without a tenant.
 	TenantFrozen *bool
 	VM           *string
@@ -51,16 +50,9 @@ func (s *Store) IPAddresses(ctx context.Context, f IPAddressFilter) ([]IPAddress
 	return query[IPAddress](ctx, s, fmt.Sprintf(namedAddresses, page), args...)
 }
 
-// IPAddress reads one taken address.
-func (s *Store) IPAddress(ctx context.Context, id models.ID) (IPAddress, error) {
-	got, err := query[IPAddress](ctx, s, fmt.Sprintf(namedAddresses, "SELECT * FROM ip_addresses WHERE id = ?"), id)
-	if err == nil && len(got) == 0 {
-		err = pgx.ErrNoRows
-	}
-	if err != nil {
-		return IPAddress{}, err
-	}
-	return got[0], nil
+// FindIPAddress reads one taken address.
+func FindIPAddress(db *gorm.DB, id models.ID) (IPAddress, error) {
+	return row[IPAddress](db, fmt.Sprintf(namedAddresses, "SELECT * FROM ip_addresses WHERE id = ?"), id)
 }
 
 // SubnetsNamed lists the subnets that a name or id may mean, in one region or in all.
@@ -87,11 +79,8 @@ const countReservation = `
 INSERT INTO allocations (resource_id, resource_kind, tenant_id, ip_addresses) VALUES (?, 'ip-address', ?, 1)`
 
 // ReserveAddress takes an address of a subnet for a tenant: the given one, or a free one if none is given. Like an
-// accept it shares the structure and takes the address first, then the row of the ledger, and the quota last.
+// accept it takes the address first, then the row of the ledger, and the quota last. The caller shares the structure.
 func ReserveAddress(tx *gorm.DB, subnet Subnet, a *models.IPAddress) error {
-	if err := tx.Exec(ShareStructure).Error; err != nil {
-		return fmt.Errorf("share the structure lock: %w", err)
-	}
 	take := takeFree
 	if a.Address.IsValid() {
 		take = takeGiven
@@ -168,11 +157,8 @@ WHERE q.id IN (SELECT id FROM quotas_of(?, NULL)) ORDER BY q.id FOR UPDATE OF q`
 	return tx.Exec("UPDATE quotas SET ip_addresses_used = ip_addresses_used + 1 WHERE id IN ?", ids).Error
 }
 
-// ReleaseAddress gives a reservation back, and what it counted for.
+// ReleaseAddress gives a reservation back, and what it counted for. The caller shares the structure.
 func ReleaseAddress(tx *gorm.DB, a IPAddress) error {
-	if err := tx.Exec(ShareStructure).Error; err != nil {
-		return fmt.Errorf("share the structure lock: %w", err)
-	}
 	res := tx.Exec("DELETE FROM ip_addresses WHERE id = ? AND vm_id IS NULL", a.ID)
 	if res.Error != nil {
 		return fmt.Errorf("release address %s: %w", a.Address, res.Error)

@@ -50,16 +50,20 @@ func one(kind, ref string) (condition string, key any, ok bool) {
 	return "r.kind = '" + kind + "' AND r.uid = ?", id, isID
 }
 
-// FindAssigned finds a resource that someone can be responsible for.
+// FindAssigned finds a resource that someone can be responsible for. One of a tenant's kinds that there is not is nowhere.
 func FindAssigned(tx *gorm.DB, kind, ref string) (Assigned, error) {
-	none := models.Faultf(models.CodeNotFound, "There is no such %s that you can see.", kind)
+	none := Assigned{Kind: kind}
+	if kind == "tenant" || kind == "vm" {
+		none.Path = authz.Nowhere
+	}
+	missing := models.Faultf(models.CodeNotFound, "There is no such %s that you can see.", kind)
 	condition, key, ok := one(kind, ref)
 	if !ok {
-		return Assigned{}, none
+		return none, missing
 	}
 	out, err := row[Assigned](tx, assignedView+condition, key)
 	if NotFound(err) {
-		return out, none.Because(err)
+		return none, missing.Because(err)
 	}
 	return out, err
 }

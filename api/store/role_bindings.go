@@ -16,14 +16,14 @@ type RoleBinding struct {
 	TenantName string `gorm:"column:tenant_name"`
 	Path       IDs    `gorm:"column:path"`       // of the tenant; empty: the platform
 	Group      string `gorm:"column:group_name"` // that it comes from
-	Frozen     bool   `gorm:"-"`                 // the tenant is suspended; only a new binding asks
+	Frozen     bool   `gorm:"column:frozen"`     // the tenant is suspended
 }
 
 const roleBindings = `role_bindings b JOIN users u ON u.id = b.actor_id LEFT JOIN tenants t ON t.id = b.tenant_id
 	LEFT JOIN group_bindings g ON g.id = b.group_binding_id`
 
 const roleBindingColumns = `b.*, u.name AS user_name, coalesce(t.full_name, '') AS tenant_name, coalesce(t.path, '{}') AS path,
-	coalesce(g.group_name, '') AS group_name`
+	coalesce(t.frozen, false) AS frozen, coalesce(g.group_name, '') AS group_name`
 
 // RoleBindingFilter chooses role bindings. Empty fields choose all.
 type RoleBindingFilter struct {

@@ -40,10 +40,16 @@ func (s *Store) ServiceAccounts(ctx context.Context, see Scope, tenant *models.I
 	return out, nil
 }
 
-// FindServiceAccount reads a service account.
-func FindServiceAccount(db *gorm.DB, id models.ID) (ServiceAccount, error) {
+// FindServiceAccount reads a service account by its id or full name.
+func FindServiceAccount(db *gorm.DB, ref string) (ServiceAccount, error) {
 	var out []ServiceAccount
-	if err := db.Table(serviceAccounts).Select(serviceAccountColumns).Where("u.id = ?", id).Scan(&out).Error; err != nil {
+	q := db.Table(serviceAccounts).Select(serviceAccountColumns)
+	if id, err := models.ParseID(ref); err == nil {
+		q = q.Where("u.id = ?", id)
+	} else {
+		q = q.Where("u.name = ?", ref)
+	}
+	if err := q.Scan(&out).Error; err != nil {
 		return ServiceAccount{}, fmt.Errorf("read a service account: %w", err)
 	}
 	if len(out) == 0 {

@@ -25,8 +25,8 @@ type Store struct {
 	closed atomic.Bool
 }
 
-// Open connects lazily: it returns without an error while Postgres is down.
-func Open(ctx context.Context, dsn string) (*Store, error) {
+// Open connects lazily: it returns without an error while Postgres is down. What tunes the pool comes last.
+func Open(ctx context.Context, dsn string, tune ...func(*pgxpool.Config)) (*Store, error) {
 	cfg, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
 		// The parser's message repeats the DSN, and with it the password.
@@ -45,6 +45,9 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		pgxuuid.Register(conn.TypeMap()) // else every id goes through its text form
 		return nil
+	}
+	for _, t := range tune {
+		t(cfg)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {

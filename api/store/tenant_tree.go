@@ -140,6 +140,25 @@ func freeze(db *gorm.DB, tenant models.ID) error {
 	return nil
 }
 
+// FrozenAbove reports whether what is above a tenant is frozen.
+func FrozenAbove(db *gorm.DB, tenant models.ID) (frozen bool, err error) {
+	err = db.Raw("SELECT EXISTS (SELECT FROM tenants t JOIN tenants p ON p.id = t.parent_id WHERE t.id = ? AND p.frozen)", tenant).Scan(&frozen).Error
+	if err != nil {
+		return false, fmt.Errorf("look whether what is above a tenant is frozen: %w", err)
+	}
+	return frozen, nil
+}
+
+// SuspendedAbove lists the tenants above one that are suspended themselves.
+func SuspendedAbove(db *gorm.DB, tenant models.ID) ([]Tenant, error) {
+	out, err := rows[Tenant](db, `SELECT a.* FROM tenants t JOIN tenants a ON a.id = ANY (t.path) AND a.id <> t.id
+		WHERE t.id = ? AND a.suspended_at IS NOT NULL ORDER BY cardinality(a.path)`, tenant)
+	if err != nil {
+		return nil, fmt.Errorf("look which tenants above one are suspended: %w", err)
+	}
+	return out, nil
+}
+
 // promised reads, for each scope in which a tenant has a quota, what its children are promised in sum.
 const promised = `
 SELECT q.*, t.full_name AS tenant_name, coalesce(g.name, '') AS group_name, coalesce(g.region, '') AS region,
