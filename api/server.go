@@ -50,6 +50,7 @@ type API struct {
 	workers    *workerWatch
 	progress   *progressWatch
 	watcher    *watcher
+	streams    *streams
 	version    string
 	log        *slog.Logger
 	tokens     *tokenCache
@@ -83,6 +84,7 @@ func New(o Options) *API {
 	a.metrics.countDropped(o.Metrics, a.refusals)
 	a.stopping, a.stop = context.WithCancel(context.Background())
 	a.namespace, a.workers, a.progress, a.watcher = o.Namespace, newWorkerWatch(o.Temporal), newProgressWatch(o.Temporal, o.Failures), newWatcher(o.Store)
+	a.streams = newStreams()
 	a.engine.Use(identify, a.recover, a.logAccess, a.metrics.measure, limitBody)
 	a.engine.NoRoute(noRoute)
 	a.engine.NoMethod(noMethod)
