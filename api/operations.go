@@ -51,7 +51,7 @@ type Operation struct {
 type Step struct {
 	Number    int              `json:"number" doc:"Position, from 1." example:"1"`
 	Name      string           `json:"name" doc:"What the step does." example:"clone"`
-	State     models.StepState `json:"state" enum:"pending,running,succeeded,failed,undoing,undone" doc:"How far it is." example:"succeeded"`
+	State     models.StepState `json:"state" enum:"pending,running,succeeded,failed,skipped,undoing,undone" doc:"How far it is." example:"succeeded"`
 	Message   string           `json:"message,omitempty" doc:"Why it failed or waits." example:"The template ubuntu-24.04 does not exist."`
 	StartedAt *time.Time       `json:"started_at,omitempty" doc:"When it began." example:"2026-11-23T08:00:01Z"`
 	EndedAt   *time.Time       `json:"ended_at,omitempty" doc:"When it ended." example:"2026-11-23T08:00:20Z"`
@@ -64,6 +64,8 @@ type OperationError struct {
 	Message string      `json:"message" doc:"What happened, to what, why, and what to do." example:"The template ubuntu-24.04 does not exist in tw."`
 	Step    string      `json:"step,omitempty" doc:"The step that failed." example:"clone"`
 	Remedy  string      `json:"remedy,omitempty" doc:"What to do about faults of this kind." example:"Correct the image."`
+
+	Ways []models.Way `json:"ways,omitempty" enum:"retry,skip,host,image,address,roll_back" doc:"What a person may do about it, while the operation is blocked: the ways of resume." example:"[\"retry\", \"image\", \"roll_back\"]"`
 }
 
 // Attempt is an activity that was tried before and will be tried again.
@@ -128,6 +130,20 @@ type steerOperationInput struct {
 	Preference
 }
 
+type resumeOperationInput struct {
+	ByID
+	Idempotent
+	Preference
+	Body *Resumption `required:"false"`
+}
+
+// Resumption says how a blocked operation shall go on.
+type Resumption struct {
+	Way    models.Way `json:"way,omitempty" enum:"retry,skip,host,image,address,roll_back" default:"retry" doc:"Try the failed step again; skip it; begin again on another host, from another image or with another address; or undo everything. The error of the operation lists the ways that help. All but retry and roll_back are for operators." example:"retry"`
+	To     string     `json:"to,omitempty" maxLength:"255" doc:"The host, image or address to begin again with. Without it another host or address is chosen." example:"tw-a-02"`
+	Reason string     `json:"reason,omitempty" maxLength:"500" doc:"Why; needed to skip a step." example:"An appliance without guest tools."`
+}
+
 func (a *API) registerOperations(h huma.API) {
 	register(h, endpoint{ID: "list-operations", Method: http.MethodGet, Path: "/v1/operations", Action: "operation.read", Summary: "List operations",
 		Description: "Lists the operations that you can see, the newest first."}, a.listOperations)
@@ -137,7 +153,7 @@ func (a *API) registerOperations(h huma.API) {
 	register(h, endpoint{ID: "cancel-operation", Method: http.MethodPost, Path: "/v1/operations/{id}/cancel", Action: "operation.cancel", Status: http.StatusAccepted,
 		Summary: "Cancel an operation", Description: "Undoes what it has done so far, and ends it."}, a.steer((*accept.Accepter).Cancel))
 	register(h, endpoint{ID: "resume-operation", Method: http.MethodPost, Path: "/v1/operations/{id}/resume", Action: "operation.resume", Status: http.StatusAccepted,
-		Summary: "Resume a blocked operation", Description: "Tries the step that failed again."}, a.steer((*accept.Accepter).Resume))
+		Summary: "Resume a blocked operation", Description: "Tries the step that failed again, or goes on in another of the ways that its error lists."}, a.resumeOperation)
 	register(h, endpoint{ID: "abort-operation", Method: http.MethodPost, Path: "/v1/operations/{id}/abort", Action: "operation.abort", Status: http.StatusAccepted,
 		Summary: "Abort a blocked operation", Description: "Gives up on the step that failed, and undoes what came before."}, a.steer((*accept.Accepter).Abort))
 }
@@ -295,6 +311,21 @@ func (a *API) steer(do func(*accept.Accepter, context.Context, accept.Request, m
 	}
 }
 
+func (a *API) resumeOperation(ctx context.Context, in *resumeOperationInput) (*AcceptedOutput, error) {
+	if _, err := a.visibleOperation(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	var how accept.Resume
+	if b := in.Body; b != nil {
+		how = accept.Resume{Way: b.Way, To: b.To, Reason: strings.TrimSpace(b.Reason)}
+	}
+	if how.Way == models.WaySkip && how.Reason == "" {
+		return nil, invalid("body.reason", "say why the step is skipped")
+	}
+	op, err := a.accept.Resume(ctx, intent(ctx), in.ID, how)
+	return a.accepted(ctx, accept.Accepted{Operation: op, Replayed: true}, err, in.Preference)
+}
+
 // accepted answers an accepted intent, at once or, if the client prefers, when the operation has ended.
 func (a *API) accepted(ctx context.Context, done accept.Accepted, err error, p Preference) (*AcceptedOutput, error) {
 	if err != nil {
@@ -344,7 +375,7 @@ func (a *API) operation(o store.Operation) Operation {
 		CreatedAt: o.CreatedAt.UTC(), StartedAt: utc(o.StartedAt), EndedAt: utc(o.EndedAt),
 	}
 	if f := o.Error; f != nil {
-		out.Error = &OperationError{Code: f.Code, Message: f.Message, Step: f.Step, Remedy: f.Code.Info().Remedy}
+		out.Error = &OperationError{Code: f.Code, Message: f.Message, Step: f.Step, Remedy: f.Code.Info().Remedy, Ways: f.Ways}
 	}
 	if len(o.Result) > 0 && string(o.Result) != "null" {
 		out.Result = json.RawMessage(o.Result)

@@ -175,7 +175,14 @@ func blockedAt(o store.Operation) string {
 	if o.Error.Step != "" {
 		where += " at " + o.Error.Step
 	}
-	return fmt.Sprintf("%s: %s Waiting for a person to resume or abort it.", where, o.Error.Message)
+	if len(o.Error.Ways) == 0 {
+		return fmt.Sprintf("%s: %s Waiting for a person to resume or abort it.", where, o.Error.Message)
+	}
+	ways := make([]string, len(o.Error.Ways))
+	for i, w := range o.Error.Ways {
+		ways[i] = string(w)
+	}
+	return fmt.Sprintf("%s: %s Waiting for a person to resume it by %s.", where, o.Error.Message, strings.Join(ways, ", "))
 }
 
 // messageOf is how an attempt failed, in the words that the operation's error would have.

@@ -25,7 +25,7 @@ type Operation struct {
 		Failure  string     `json:"failure"`
 		NextAt   *time.Time `json:"next_at"`
 	} `json:"attempt"`
-	Error        *struct {
+	Error *struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
 		Step    string `json:"step"`

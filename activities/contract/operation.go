@@ -38,10 +38,13 @@ const (
 	UpdateAbort  = "abort"
 )
 
-// Intent is the input of resume and abort: who wants it. Its id is the update's id.
+// Intent is the input of resume and abort: who wants it, and which way. Its id is the update's id.
 type Intent struct {
-	ID    models.ID `json:"id"`
-	Actor string    `json:"actor"`
+	ID     models.ID  `json:"id"`
+	Actor  string     `json:"actor"`
+	Way    models.Way `json:"way,omitempty"`    // of a resume; empty is retry
+	Reason string     `json:"reason,omitempty"` // why a step is skipped
+	VM     *VM        `json:"vm,omitempty"`     // the machine as it shall be made now, where the way changes it
 }
 
 // Report is what a workflow tells the gateway. Seq counts up from 1 within an operation; the database ignores a

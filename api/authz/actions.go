@@ -38,7 +38,7 @@ var groups = map[string][]string{
 		"region.create", "region.update", "region.import", "rack.read", "rack.create", "rack.update", "rack.delete",
 		"group.create", "group.update", "group.delete", "baremetal.read", "baremetal.update", "baremetal.maintain",
 		"image.create", "image.update", "image.delete", "flavor.create", "flavor.update", "flavor.delete",
-		"subnet.create", "subnet.update", "subnet.delete", "leak-check.create", "ledger.read",
+		"subnet.create", "subnet.update", "subnet.delete", "leak-check.create", "ledger.read", "operation.mend", "operation.export",
 		"maintainer.create", "maintainer.update", "maintainer.delete",
 		"maintainer-group.create", "maintainer-group.update", "maintainer-group.delete",
 		"assignment.read", "assignment.create", "assignment.update", "assignment.delete",

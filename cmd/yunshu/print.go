@@ -207,7 +207,7 @@ type progress struct {
 	told  map[string]string
 }
 
-var marks = map[string]string{"pending": "·", "running": "…", "succeeded": "✓", "failed": "✗", "undoing": "↶", "undone": "↶"}
+var marks = map[string]string{"pending": "·", "running": "…", "succeeded": "✓", "failed": "✗", "skipped": "»", "undoing": "↶", "undone": "↶"}
 
 func (p *progress) see(op client.Operation) {
 	if p.quiet {
