@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/yunshu/yunshu/activities/contract"
 	"github.com/yunshu/yunshu/activities/vm"
@@ -138,4 +139,16 @@ func TestALateSuccessIsAdopted(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestARunThatWasOvertakenTakesBackWhatItDid is reset after its operation was settled: what it makes must not stay.
+func TestARunThatWasOvertakenTakesBackWhatItDid(t *testing.T) {
+	t.Parallel()
+	s, in := newStage(t), provision()
+	s.gate.ended = true
+	s.world.Fail(memory.AwaitGuest, many(mending)[:100]...)
+	jobs()["vm.provision"].run(s, in)
+	var cancelled *temporal.CanceledError
+	require.ErrorAs(t, s.env.GetWorkflowError(), &cancelled)
+	require.Zero(t, s.world.Live())
 }

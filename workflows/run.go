@@ -44,9 +44,12 @@ type run struct {
 	urgent   bool // at once
 	ended    bool
 	reported time.Time
-	decision *decision // of a person, while blocked
-	waiting  waiting
-	ways     []models.Way // that are open to a person
+	// overtaken ends the work of a run whose operation has ended without it, such as one that was reset after the sweep
+	// had settled it: it takes back what it did.
+	overtaken workflow.CancelFunc
+	decision  *decision // of a person, while blocked
+	waiting   waiting
+	ways      []models.Way // that are open to a person
 }
 
 // decision is what a person wants of a blocked run.
@@ -72,6 +75,8 @@ func (s Set) frame(ctx workflow.Context, op contract.Operation, body func(workfl
 	}
 	detached, stop := workflow.NewDisconnectedContext(ctx)
 	defer stop()
+	ctx, r.overtaken = workflow.WithCancel(ctx)
+	defer r.overtaken()
 	r.stirred = true
 	progress, stopProgress := workflow.WithCancel(detached)
 	workflow.Go(progress, r.reportProgress)
@@ -190,10 +195,13 @@ func (r *run) reportProgress(ctx workflow.Context) {
 		}
 		r.stirred, r.urgent, r.reported = false, false, workflow.Now(ctx)
 		detached, stop := workflow.NewDisconnectedContext(ctx)
-		err := tell(detached, r.next())
+		told, err := tell(detached, r.next())
 		stop()
 		if err != nil {
 			workflow.GetLogger(ctx).Warn("progress report refused", "error", err)
+		}
+		if told.Ended {
+			r.overtaken()
 		}
 		if r.ended {
 			return
@@ -203,12 +211,11 @@ func (r *run) reportProgress(ctx workflow.Context) {
 
 // tell reports progress from right here; where the database does not answer, through the task queue, which tries until
 // it does.
-func tell(ctx workflow.Context, report contract.Report) error {
-	if _, err := contract.OperationReport.DoHere(ctx, "report progress", report); err == nil {
-		return nil
+func tell(ctx workflow.Context, report contract.Report) (contract.Reported, error) {
+	if told, err := contract.OperationReport.DoHere(ctx, "report progress", report); err == nil {
+		return told, nil
 	}
-	_, err := contract.OperationReport.Do(ctx, contract.Gateway, "report progress", report)
-	return err
+	return contract.OperationReport.Do(ctx, contract.Gateway, "report progress", report)
 }
 
 // next makes the next report, of everything there is to say now.

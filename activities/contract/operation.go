@@ -57,6 +57,7 @@ type Report struct {
 	VM          *VMFacts              `json:"vm,omitempty"`
 	Fault       *models.Fault         `json:"fault,omitempty"`  // why it failed, was cancelled or is blocked
 	Result      json.RawMessage       `json:"result,omitempty"` // what an operation without a resource of its own found
+	RunID       string                `json:"run_id,omitempty"` // of the workflow that reports; the gateway's activity fills it in
 }
 
 // Step is one line of an operation's story.
@@ -81,6 +82,10 @@ type VMFacts struct {
 // Reported says what became of a report.
 type Reported struct {
 	Applied bool `json:"applied"` // false if a newer one was there first
+	// Ended says that the operation has ended without this run of its workflow, which therefore has to take back what
+	// it does.
+	Ended bool   `json:"ended,omitempty"`
+	RunID string `json:"-"` // of the workflow that the database listens to
 }
 
 // OperationReport applies a report to the database, in one transaction.
