@@ -150,6 +150,8 @@ func (a *API) registerOperations(h huma.API) {
 	register(h, endpoint{ID: "get-operation", Method: http.MethodGet, Path: "/v1/operations/{id}", Action: "operation.read", Summary: "Show an operation",
 		Description: "To watch one, repeat the request with Prefer: wait=N and If-None-Match: it answers as soon as something changed, or 304 after N seconds."}, a.getOperation)
 	a.registerOperationEvents(h)
+	a.registerOperationExport(h)
+	a.registerOperationBulk(h)
 	register(h, endpoint{ID: "cancel-operation", Method: http.MethodPost, Path: "/v1/operations/{id}/cancel", Action: "operation.cancel", Status: http.StatusAccepted,
 		Summary: "Cancel an operation", Description: "Undoes what it has done so far, and ends it."}, a.steer((*accept.Accepter).Cancel))
 	register(h, endpoint{ID: "resume-operation", Method: http.MethodPost, Path: "/v1/operations/{id}/resume", Action: "operation.resume", Status: http.StatusAccepted,

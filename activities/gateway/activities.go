@@ -34,6 +34,7 @@ type Executions interface {
 type Activities struct {
 	Store      Store
 	Executions Executions
+	Metrics    *Metrics // nil: none
 }
 
 // Register binds every activity to its name.

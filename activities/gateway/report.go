@@ -13,6 +13,14 @@ import (
 // report applies a report of an operation's workflow. A reset of the workflow makes another run of it: that one is heard
 // from its first report on, and the one before no more. Temporal knows which is which.
 func (a Activities) report(ctx context.Context, r contract.Report) (contract.Reported, error) {
+	out, err := a.apply(ctx, r)
+	if err == nil && out.Applied {
+		a.Metrics.observe(r)
+	}
+	return out, err
+}
+
+func (a Activities) apply(ctx context.Context, r contract.Report) (contract.Reported, error) {
 	if from := activity.GetInfo(ctx).WorkflowExecution; from.ID == r.OperationID.String() { // settling is another workflow's work
 		r.RunID = from.RunID
 	}

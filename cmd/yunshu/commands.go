@@ -52,7 +52,7 @@ func (a *app) nounCommand(n noun) *cobra.Command {
 		c.AddCommand(a.actionCommand(n, act))
 	}
 	if n.name == "operation" {
-		c.AddCommand(a.watchCommand(n))
+		c.AddCommand(a.watchCommand(n), a.exportOperationCommand(n), a.steerAllCommand(n, "resume"), a.steerAllCommand(n, "abort"))
 	}
 	return c
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -27,6 +28,48 @@ func (a *app) watchCommand(n noun) *cobra.Command {
 		},
 		ValidArgsFunction: a.completeNames(n.name),
 	}
+	a.addFlags(c, n.filters)
+	return c
+}
+
+// exportOperationCommand writes everything about an operation, for a developer to look at and to replay.
+func (a *app) exportOperationCommand(n noun) *cobra.Command {
+	return a.onOne(n, "export", "Everything about it as one JSON file, with the history of its workflow, without secrets", nil, func(cmd *cobra.Command, id string, _ map[string]any) error {
+		return a.client.Stream(cmd.Context(), n.path+"/"+id+"/export", nil, a.out)
+	})
+}
+
+// steerAllCommand resumes or aborts every blocked operation that matches.
+func (a *app) steerAllCommand(n noun, verb string) *cobra.Command {
+	dry := false
+	c := &cobra.Command{Use: verb + "-all", Short: "The same for all blocked ones that match the filters; --dry-run says which", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q := query(cmd, n.filters)
+			if dry {
+				q.Set("dry_run", "true")
+			}
+			answer, err := a.client.Do(cmd.Context(), client.Call{Method: http.MethodPost, Path: n.path + "/" + verb, Query: q})
+			if err != nil {
+				return err
+			}
+			if a.format != "table" {
+				return a.encode(answer.Body)
+			}
+			var bulk struct {
+				Items []json.RawMessage `json:"items"`
+				More  bool              `json:"more"`
+			}
+			if err := json.Unmarshal(answer.Body, &bulk); err != nil {
+				return err
+			}
+			if err := a.print(bulk.Items, []string{"outcome", "id", "kind", "resource_name", "tenant", "step", "code"}); err != nil || !bulk.More {
+				return err
+			}
+			_, err = fmt.Fprintln(a.out, "There are more: repeat it for the next.")
+			return err
+		},
+	}
+	c.Flags().BoolVar(&dry, "dry-run", false, "say which, and do nothing")
 	a.addFlags(c, n.filters)
 	return c
 }
