@@ -48,6 +48,9 @@ func (a *API) registerOperationBulk(h huma.API) {
 // steerAll decides about every blocked operation that matches.
 func (a *API) steerAll(kind string) func(context.Context, *bulkInput) (*Resource[Bulk], error) {
 	return func(ctx context.Context, in *bulkInput) (*Resource[Bulk], error) {
+		if err := a.maySteer(ctx, "operation."+kind); err != nil {
+			return nil, err
+		}
 		if in.State != "" && in.State != string(models.OperationBlocked) {
 			return nil, invalid("query.state", "only blocked operations can be resumed or aborted")
 		}
@@ -83,6 +86,19 @@ func (a *API) steerAll(kind string) func(context.Context, *bulkInput) (*Resource
 		a.accept.Wake()
 		return &Resource[Bulk]{Body: answer.Body}, nil
 	}
+}
+
+// maySteer refuses whoever may do this to no operation at all: on the platform, or of any of their tenants.
+func (a *API) maySteer(ctx context.Context, action string) error {
+	who := actor(ctx)
+	err := a.check(ctx, who, action, authz.Resource{Kind: "operation"})
+	for _, tenant := range who.Tenants() {
+		if err == nil {
+			return nil
+		}
+		err = a.authz.Check(who, action, authz.Resource{Kind: "operation", Path: []models.ID{tenant}})
+	}
+	return err
 }
 
 // steerOne decides about one operation. Its row is locked, and read again with that.

@@ -22,7 +22,6 @@ type Operation struct {
 	DispatchedAt *time.Time     `gorm:"column:dispatched_at"` // when Temporal took it
 	RunID        string         `gorm:"column:run_id"`        // of the workflow's run whose reports count
 	Generation   int64          `gorm:"column:generation"`    // counts these runs
-	Traceparent  string         `gorm:"column:traceparent"`   // of the request that it came from
 	Version      int64          `gorm:"column:version"`
 	CreatedAt    time.Time      `gorm:"column:created_at"`
 	StartedAt    *time.Time     `gorm:"column:started_at"`

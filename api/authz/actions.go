@@ -14,8 +14,8 @@ var groups = map[string][]string{
 	"look": {"tenant.read", "quota.read", "quota-event.read", "vm.read", "operation.read", "ip-address.read", "role-binding.read", "subnet.read", "assignment.read"},
 	// record: read what happened.
 	"record": {"audit-event.read", "audit-event.export"},
-	// examine: prove that the record is whole.
-	"examine": {"audit-event.verify"},
+	// examine: prove that the record is whole, and take out everything about one operation.
+	"examine": {"audit-event.verify", "operation.export"},
 	// use: work with a tenant's resources.
 	"use": {
 		"vm.create", "vm.power", "vm.resize", "vm.delete", "operation.cancel", "operation.resume", "operation.abort",

@@ -1,11 +1,10 @@
--- Ways out of a blocked operation, which run of its workflow is heard, and what led to it.
+-- Ways out of a blocked operation, and which run of its workflow is heard.
 -- +goose Up
 
 -- The run of the workflow whose reports count. A reset makes another run, and the reports of the one before are stale.
 ALTER TABLE operations
     ADD COLUMN run_id      text NOT NULL DEFAULT '',  -- empty: none has reported yet
-    ADD COLUMN generation  bigint NOT NULL DEFAULT 1, -- counts the runs that were heard
-    ADD COLUMN traceparent text NOT NULL DEFAULT '';  -- of the request that it came from
+    ADD COLUMN generation  bigint NOT NULL DEFAULT 1; -- counts the runs that were heard
 
 -- A person may skip a step, with a reason.
 ALTER TABLE operation_steps
@@ -18,5 +17,5 @@ ALTER TABLE operation_intents
     ADD COLUMN detail jsonb,
     ADD COLUMN seq    bigint NOT NULL DEFAULT 0;
 
--- Bulk resumes and the gauge of the outbox look for blocked and for waiting operations.
+-- Decisions about many look for what is blocked.
 CREATE INDEX operations_blocked ON operations (id) WHERE state = 'blocked';
