@@ -163,6 +163,7 @@ var bodies = map[string]M{
 	"create-subnet":       {"region": "tw", "name": "dmz", "cidr": "10.2.0.0/16", "network": "vlan-200"},
 	"reserve-ip-address":  {"subnet": "lan", "region": "tw", "tenant": "acme/dev"},
 	"resize-vm":           {"flavor": "medium"},
+	"resume-operation":    {"way": "retry"},
 	"create-assignment":   {"resource_kind": "tenant", "resource": "acme/dev", "maintainer_group": "night-shift"},
 
 	"create-maintainer-group": {"name": "day-shift"},

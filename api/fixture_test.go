@@ -112,8 +112,23 @@ func callAPI(t *testing.T, a *API, token, method, path string, body any, headers
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	w := httptest.NewRecorder()
-	a.Handler().ServeHTTP(w, r)
+	ctx, leave := context.WithCancel(r.Context())
+	defer leave()
+	a.Handler().ServeHTTP(glance{w, leave}, r.WithContext(ctx))
 	return answer{t: t, Status: w.Code, Header: w.Result().Header, Body: w.Body.Bytes()}
+}
+
+// glance records an answer, and leaves a stream of events as soon as it has begun.
+type glance struct {
+	*httptest.ResponseRecorder
+	leave func()
+}
+
+func (g glance) Flush() {
+	g.ResponseRecorder.Flush()
+	if g.Header().Get("Content-Type") == eventStream {
+		g.leave()
+	}
 }
 
 // is asserts the status and returns the answer.

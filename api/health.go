@@ -34,6 +34,9 @@ func (a *API) ready(c *gin.Context) {
 	if _, err := a.store.Pool.Exec(ctx, "SELECT FROM operations LIMIT 1"); err != nil {
 		status, body["status"], body["postgres"] = http.StatusServiceUnavailable, "not ready", "down"
 	}
+	if a.stopping.Err() != nil {
+		status, body["status"] = http.StatusServiceUnavailable, "stopping"
+	}
 	c.JSON(status, body)
 }
 

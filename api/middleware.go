@@ -95,7 +95,10 @@ func tooLarge() error {
 
 // readBody reads a writing request's body, and makes the hash by which a repetition is recognised.
 func readBody(c *gin.Context) {
+	// The server's deadline is for reading a request. Left on the connection it would end one that waits or streams.
+	unhurried := func() { _ = http.NewResponseController(c.Writer).SetReadDeadline(time.Time{}) } // where there is none, none is in the way
 	if c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead {
+		unhurried()
 		c.Next()
 		return
 	}
@@ -109,6 +112,7 @@ func readBody(c *gin.Context) {
 		refuse(c, models.Faultf(models.CodeMalformed, "The body could not be read to its end."))
 		return
 	}
+	unhurried()
 	c.Request.Body = io.NopCloser(bytes.NewReader(body))
 	r := scope(c.Request.Context())
 	if c.Request.Method == http.MethodPost {

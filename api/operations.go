@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,10 +51,11 @@ type Operation struct {
 type Step struct {
 	Number    int              `json:"number" doc:"Position, from 1." example:"1"`
 	Name      string           `json:"name" doc:"What the step does." example:"clone"`
-	State     models.StepState `json:"state" enum:"pending,running,succeeded,failed,undoing,undone" doc:"How far it is." example:"succeeded"`
+	State     models.StepState `json:"state" enum:"pending,running,succeeded,failed,skipped,undoing,undone" doc:"How far it is." example:"succeeded"`
 	Message   string           `json:"message,omitempty" doc:"Why it failed or waits." example:"The template ubuntu-24.04 does not exist."`
 	StartedAt *time.Time       `json:"started_at,omitempty" doc:"When it began." example:"2026-11-23T08:00:01Z"`
 	EndedAt   *time.Time       `json:"ended_at,omitempty" doc:"When it ended." example:"2026-11-23T08:00:20Z"`
+	Seconds   *float64         `json:"seconds,omitempty" doc:"How long it took." example:"19.2"`
 }
 
 // OperationError says why an operation did not succeed.
@@ -62,6 +64,8 @@ type OperationError struct {
 	Message string      `json:"message" doc:"What happened, to what, why, and what to do." example:"The template ubuntu-24.04 does not exist in tw."`
 	Step    string      `json:"step,omitempty" doc:"The step that failed." example:"clone"`
 	Remedy  string      `json:"remedy,omitempty" doc:"What to do about faults of this kind." example:"Correct the image."`
+
+	Ways []models.Way `json:"ways,omitempty" enum:"retry,skip,host,image,address,roll_back" doc:"What a person may do about it, while the operation is blocked: the ways of resume." example:"[\"retry\", \"image\", \"roll_back\"]"`
 }
 
 // Attempt is an activity that was tried before and will be tried again.
@@ -96,14 +100,22 @@ type AcceptedOutput struct {
 	Body              Operation
 }
 
+// OperationFilter narrows operations. Embed it.
+type OperationFilter struct {
+	Tenant       string      `query:"tenant" maxLength:"255" doc:"Only of this tenant, by full name or id." example:"acme/dev"`
+	Subtree      bool        `query:"subtree" doc:"With the tenant, also everything below it."`
+	State        string      `query:"state" enum:"accepted,running,blocked,cancelling,succeeded,failed,cancelled,active" doc:"Only in this state; active is each that has not ended." example:"blocked"`
+	Kind         string      `query:"kind" maxLength:"63" doc:"Only of this kind." example:"vm.provision"`
+	Region       string      `query:"region" maxLength:"63" doc:"Only of this region." example:"tw"`
+	ResourceKind string      `query:"resource_kind" maxLength:"63" doc:"Only on this kind of resource." example:"vm"`
+	ResourceID   models.ID   `query:"resource_id" format:"uuid" doc:"Only of this resource." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6c"`
+	OlderThan    string      `query:"older_than" pattern:"^[0-9]{1,6}[smhd]$" patternDescription:"a number of seconds, minutes, hours or days" doc:"Only accepted longer ago than this." example:"15m"`
+	ErrorCode    models.Code `query:"error_code" maxLength:"63" doc:"Only with this fault." example:"guest_silent"`
+}
+
 type listOperationsInput struct {
 	Paging
-	Tenant     string    `query:"tenant" maxLength:"255" doc:"Only of this tenant, by full name or id." example:"acme/dev"`
-	Subtree    bool      `query:"subtree" doc:"With the tenant, also everything below it."`
-	State      string    `query:"state" enum:"accepted,running,blocked,cancelling,succeeded,failed,cancelled,active" doc:"Only in this state; active is each that has not ended." example:"blocked"`
-	Kind       string    `query:"kind" maxLength:"63" doc:"Only of this kind." example:"vm.provision"`
-	Region     string    `query:"region" maxLength:"63" doc:"Only of this region." example:"tw"`
-	ResourceID models.ID `query:"resource_id" format:"uuid" doc:"Only of this resource." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6c"`
+	OperationFilter
 }
 
 type getOperationInput struct {
@@ -118,46 +130,93 @@ type steerOperationInput struct {
 	Preference
 }
 
+type resumeOperationInput struct {
+	ByID
+	Idempotent
+	Preference
+	Body *Resumption `required:"false"`
+}
+
+// Resumption says how a blocked operation shall go on.
+type Resumption struct {
+	Way    models.Way `json:"way,omitempty" enum:"retry,skip,host,image,address,roll_back" default:"retry" doc:"Try the failed step again; skip it; begin again on another host, from another image or with another address; or undo everything. The error of the operation lists the ways that help. All but retry and roll_back are for operators." example:"retry"`
+	To     string     `json:"to,omitempty" maxLength:"255" doc:"The host, image or address to begin again with. Without it another host or address is chosen." example:"tw-a-02"`
+	Reason string     `json:"reason,omitempty" maxLength:"500" doc:"Why; needed to skip a step." example:"An appliance without guest tools."`
+}
+
 func (a *API) registerOperations(h huma.API) {
 	register(h, endpoint{ID: "list-operations", Method: http.MethodGet, Path: "/v1/operations", Action: "operation.read", Summary: "List operations",
 		Description: "Lists the operations that you can see, the newest first."}, a.listOperations)
 	register(h, endpoint{ID: "get-operation", Method: http.MethodGet, Path: "/v1/operations/{id}", Action: "operation.read", Summary: "Show an operation",
 		Description: "To watch one, repeat the request with Prefer: wait=N and If-None-Match: it answers as soon as something changed, or 304 after N seconds."}, a.getOperation)
+	a.registerOperationEvents(h)
+	a.registerOperationExport(h)
+	a.registerOperationBulk(h)
 	register(h, endpoint{ID: "cancel-operation", Method: http.MethodPost, Path: "/v1/operations/{id}/cancel", Action: "operation.cancel", Status: http.StatusAccepted,
 		Summary: "Cancel an operation", Description: "Undoes what it has done so far, and ends it."}, a.steer((*accept.Accepter).Cancel))
 	register(h, endpoint{ID: "resume-operation", Method: http.MethodPost, Path: "/v1/operations/{id}/resume", Action: "operation.resume", Status: http.StatusAccepted,
-		Summary: "Resume a blocked operation", Description: "Tries the step that failed again."}, a.steer((*accept.Accepter).Resume))
+		Summary: "Resume a blocked operation", Description: "Tries the step that failed again, or goes on in another of the ways that its error lists."}, a.resumeOperation)
 	register(h, endpoint{ID: "abort-operation", Method: http.MethodPost, Path: "/v1/operations/{id}/abort", Action: "operation.abort", Status: http.StatusAccepted,
 		Summary: "Abort a blocked operation", Description: "Gives up on the step that failed, and undoes what came before."}, a.steer((*accept.Accepter).Abort))
 }
 
 func (a *API) listOperations(ctx context.Context, in *listOperationsInput) (*ListOutput[Operation], error) {
-	filters := []string{in.Tenant, onOff(in.Subtree), in.State, in.Kind, in.Region, in.ResourceID.String()}
-	page, err := afterOrNone(in.Paging, filters...)
+	page, err := afterOrNone(in.Paging, in.marks()...)
 	if err != nil {
 		return nil, err
 	}
-	f := store.OperationFilter{Kind: in.Kind, Region: in.Region, IDPage: page}
-	if f.Tenant, f.Within, err = a.reach(ctx, in.Tenant, in.Subtree); err != nil {
+	f, err := a.operationFilter(ctx, in.OperationFilter)
+	if err != nil {
 		return nil, err
+	}
+	f.IDPage = page
+	ops, err := a.store.Operations(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	return pageOf(in.Paging, ops, func(o store.Operation) string { return o.ID.String() }, a.operation, in.marks()...), nil
+}
+
+// marks are what a page token goes with.
+func (f OperationFilter) marks() []string {
+	return []string{f.Tenant, onOff(f.Subtree), f.State, f.Kind, f.Region, f.ResourceKind, f.ResourceID.String(), f.OlderThan, string(f.ErrorCode)}
+}
+
+// operationFilter is the filter as the database wants it, within what the actor may see.
+func (a *API) operationFilter(ctx context.Context, in OperationFilter) (f store.OperationFilter, err error) {
+	f = store.OperationFilter{Kind: in.Kind, Region: in.Region, Resource: in.ResourceKind, Error: in.ErrorCode}
+	if f.Tenant, f.Within, err = a.reach(ctx, in.Tenant, in.Subtree); err != nil {
+		return f, err
 	}
 	switch in.State {
 	case "":
 	case "active":
-		for _, s := range models.ActiveOperation {
-			f.States = append(f.States, string(s))
-		}
+		f.States = activeStates()
 	default:
 		f.States = []string{in.State}
 	}
 	if in.ResourceID != models.NoID {
 		f.ResourceID = &in.ResourceID
 	}
-	ops, err := a.store.Operations(ctx, f)
-	if err != nil {
-		return nil, err
+	if in.OlderThan != "" {
+		f.Before = models.IDAt(time.Now().Add(-age(in.OlderThan)))
 	}
-	return pageOf(in.Paging, ops, func(o store.Operation) string { return o.ID.String() }, a.operation, filters...), nil
+	return f, nil
+}
+
+func activeStates() []string {
+	out := make([]string, len(models.ActiveOperation))
+	for i, s := range models.ActiveOperation {
+		out[i] = string(s)
+	}
+	return out
+}
+
+// age reads a number with its unit, which the contract has looked at.
+func age(s string) time.Duration {
+	unit := map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour}[s[len(s)-1]]
+	n, _ := strconv.Atoi(s[:len(s)-1]) // six digits
+	return time.Duration(n) * unit
 }
 
 func (a *API) getOperation(ctx context.Context, in *getOperationInput) (*Resource[Operation], error) {
@@ -226,12 +285,24 @@ func (a *API) tell(ctx context.Context, o store.Operation) (*Resource[Operation]
 	if err != nil {
 		return nil, fmt.Errorf("read the steps of operation %s: %w", o.ID, err)
 	}
-	for _, s := range steps {
-		out.Steps = append(out.Steps, Step{Number: s.Number, Name: s.Name, State: s.State, Message: s.Message, StartedAt: utc(s.StartedAt), EndedAt: utc(s.EndedAt)})
-	}
+	out.Steps = wireSteps(steps)
 	live := a.progress.of(ctx, o)
 	out.WaitingFor, out.Waiting, out.Attempt = live.waitingFor, live.waiting, live.attempt
 	return &Resource[Operation]{ETag: live.etag(o), Body: out}, nil
+}
+
+// wireSteps is an operation's story, with how long each step took or takes.
+func wireSteps(steps []models.OperationStep) []Step {
+	var out []Step
+	for _, s := range steps {
+		w := Step{Number: s.Number, Name: s.Name, State: s.State, Message: s.Message, StartedAt: utc(s.StartedAt), EndedAt: utc(s.EndedAt)}
+		if s.StartedAt != nil && s.EndedAt != nil {
+			seconds := max(0, s.EndedAt.Sub(*s.StartedAt)).Seconds()
+			w.Seconds = &seconds
+		}
+		out = append(out, w)
+	}
+	return out
 }
 
 func (a *API) steer(do func(*accept.Accepter, context.Context, accept.Request, models.ID) (models.Operation, error)) func(context.Context, *steerOperationInput) (*AcceptedOutput, error) {
@@ -242,6 +313,21 @@ func (a *API) steer(do func(*accept.Accepter, context.Context, accept.Request, m
 		op, err := do(a.accept, ctx, intent(ctx), in.ID)
 		return a.accepted(ctx, accept.Accepted{Operation: op, Replayed: true}, err, in.Preference)
 	}
+}
+
+func (a *API) resumeOperation(ctx context.Context, in *resumeOperationInput) (*AcceptedOutput, error) {
+	if _, err := a.visibleOperation(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	var how accept.Resume
+	if b := in.Body; b != nil {
+		how = accept.Resume{Way: b.Way, To: b.To, Reason: strings.TrimSpace(b.Reason)}
+	}
+	if how.Way == models.WaySkip && how.Reason == "" {
+		return nil, invalid("body.reason", "say why the step is skipped")
+	}
+	op, err := a.accept.Resume(ctx, intent(ctx), in.ID, how)
+	return a.accepted(ctx, accept.Accepted{Operation: op, Replayed: true}, err, in.Preference)
 }
 
 // accepted answers an accepted intent, at once or, if the client prefers, when the operation has ended.
@@ -293,7 +379,7 @@ func (a *API) operation(o store.Operation) Operation {
 		CreatedAt: o.CreatedAt.UTC(), StartedAt: utc(o.StartedAt), EndedAt: utc(o.EndedAt),
 	}
 	if f := o.Error; f != nil {
-		out.Error = &OperationError{Code: f.Code, Message: f.Message, Step: f.Step, Remedy: f.Code.Info().Remedy}
+		out.Error = &OperationError{Code: f.Code, Message: f.Message, Step: f.Step, Remedy: f.Code.Info().Remedy, Ways: f.Ways}
 	}
 	if len(o.Result) > 0 && string(o.Result) != "null" {
 		out.Result = json.RawMessage(o.Result)

@@ -77,7 +77,7 @@ func (w *progressWatch) of(ctx context.Context, o store.Operation) live {
 	case o.State.Ended():
 		return live{}
 	case o.State == models.OperationBlocked:
-		return live{waitingFor: "a person", waiting: "Waiting for a person: mend what the error names and resume the operation, or abort it."}
+		return live{waitingFor: "a person", waiting: blockedAt(o)}
 	case o.DispatchedAt == nil:
 		if time.Since(o.CreatedAt) < patient {
 			return live{}
@@ -124,6 +124,9 @@ func (w *progressWatch) describe(ctx context.Context, o store.Operation) live {
 // progressOf reads one pending activity: never taken up by anyone, or tried before.
 func (w *progressWatch) progressOf(p *workflow.PendingActivityInfo, region string) live {
 	name := p.GetActivityType().GetName()
+	if state := p.GetState(); state == enums.PENDING_ACTIVITY_STATE_PAUSED || state == enums.PENDING_ACTIVITY_STATE_PAUSE_REQUESTED || p.GetPaused() {
+		return live{waitingFor: "temporal", waiting: fmt.Sprintf("Waiting for somebody to unpause %s in Temporal%s.", name, pausedBy(p)), attempt: w.attempt(p)}
+	}
 	scheduled := p.GetState() == enums.PENDING_ACTIVITY_STATE_SCHEDULED
 	if scheduled && p.GetAttempt() <= 1 && p.GetLastStartedTime() == nil {
 		if p.GetScheduledTime() != nil && time.Since(p.GetScheduledTime().AsTime()) < patient {
@@ -134,15 +137,52 @@ func (w *progressWatch) progressOf(p *workflow.PendingActivityInfo, region strin
 		}
 		return live{waitingFor: "gateway", waiting: fmt.Sprintf("Waiting for a gateway to take up %s.", name)}
 	}
+	return live{attempt: w.attempt(p)}
+}
+
+// attempt is how often a pending activity was tried, and when the next time is; nil if it is the first.
+func (w *progressWatch) attempt(p *workflow.PendingActivityInfo) *Attempt {
 	if p.GetAttempt() <= 1 {
-		return live{}
+		return nil
 	}
-	a := &Attempt{Activity: name, Number: p.GetAttempt(), Failure: w.messageOf(p.GetLastFailure())}
-	if scheduled && p.GetScheduledTime() != nil {
+	a := &Attempt{Activity: p.GetActivityType().GetName(), Number: p.GetAttempt(), Failure: w.messageOf(p.GetLastFailure())}
+	if p.GetState() == enums.PENDING_ACTIVITY_STATE_SCHEDULED && p.GetScheduledTime() != nil {
 		at := p.GetScheduledTime().AsTime().UTC()
 		a.NextAt = &at
 	}
-	return live{attempt: a}
+	return a
+}
+
+// pausedBy says who paused an activity and why, as far as Temporal was told.
+func pausedBy(p *workflow.PendingActivityInfo) string {
+	m := p.GetPauseInfo().GetManual()
+	out := ""
+	if m.GetIdentity() != "" {
+		out += "; " + m.GetIdentity() + " paused it"
+	}
+	if m.GetReason() != "" {
+		out += ": " + m.GetReason()
+	}
+	return out
+}
+
+// blockedAt says where an operation is blocked, why, and what a person can do about it.
+func blockedAt(o store.Operation) string {
+	if o.Error == nil {
+		return "Blocked: waiting for a person to resume or abort it."
+	}
+	where := "Blocked"
+	if o.Error.Step != "" {
+		where += " at " + o.Error.Step
+	}
+	if len(o.Error.Ways) == 0 {
+		return fmt.Sprintf("%s: %s Waiting for a person to resume or abort it.", where, o.Error.Message)
+	}
+	ways := make([]string, len(o.Error.Ways))
+	for i, w := range o.Error.Ways {
+		ways[i] = string(w)
+	}
+	return fmt.Sprintf("%s: %s Waiting for a person to resume it by %s.", where, o.Error.Message, strings.Join(ways, ", "))
 }
 
 // messageOf is how an attempt failed, in the words that the operation's error would have.

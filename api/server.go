@@ -31,6 +31,7 @@ type Options struct {
 	TemporalUI string                     // address of the Temporal Web UI, for links; may be empty
 	Namespace  string                     // of Temporal, for links; empty: default
 	Failures   converter.FailureConverter // reads what Temporal keeps of failed attempts; nil: as they are
+	Codec      converter.PayloadCodec     // reads what Temporal keeps encrypted; nil: nothing is
 	Logger     *slog.Logger
 	Metrics    *prometheus.Registry // nil: one of its own
 	Version    string               // of the program
@@ -51,6 +52,9 @@ type API struct {
 	workers    *workerWatch
 	progress   *progressWatch
 	watcher    *watcher
+	streams    *streams
+	codec      converter.PayloadCodec
+	gauges     *gauges
 	version    string
 	log        *slog.Logger
 	tokens     *tokenCache
@@ -85,6 +89,9 @@ func New(o Options) *API {
 	a.metrics.countDropped(o.Metrics, a.refusals)
 	a.stopping, a.stop = context.WithCancel(context.Background())
 	a.namespace, a.workers, a.progress, a.watcher = o.Namespace, newWorkerWatch(o.Temporal), newProgressWatch(o.Temporal, o.Failures), newWatcher(o.Store)
+	a.streams, a.codec = newStreams(), o.Codec
+	a.gauges = &gauges{api: a}
+	o.Metrics.MustRegister(a.gauges)
 	a.engine.Use(identify, a.recover, a.logAccess, a.metrics.measure, limitBody)
 	a.engine.NoRoute(noRoute)
 	a.engine.NoMethod(noMethod)

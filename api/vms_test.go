@@ -199,9 +199,9 @@ func TestAnOperationTellsItsStory(t *testing.T) {
 	ended := began.Add(time.Second)
 	want := op
 	want.State, want.Version, want.StartedAt = "blocked", 3, got.StartedAt
-	want.Steps = []Step{{1, "clone", "failed", "There is no template.", &began, &ended}}
+	want.Steps = []Step{{1, "clone", "failed", "There is no template.", &began, &ended, new(1.0)}}
 	want.Error = &OperationError{Code: "template_missing", Message: "There is no template.", Step: "clone", Remedy: "Correct the image."}
-	want.WaitingFor, want.Waiting = "a person", got.Waiting
+	want.WaitingFor, want.Waiting = "a person", "Blocked at clone: There is no template. Waiting for a person to resume or abort it."
 	want.Links.Resume, want.Links.Abort = op.Links.Self+"/resume", op.Links.Self+"/abort"
 	require.Equal(t, want, got)
 

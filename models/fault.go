@@ -155,6 +155,7 @@ type Fault struct {
 	Reasons   []Reason     `json:"reasons,omitempty"`
 	Operation *ID          `json:"operation_id,omitempty"` // the operation in the way
 	Missing   string       `json:"missing,omitempty"`      // the right that the actor lacks
+	Ways      []Way        `json:"ways,omitempty"`         // what a person may do about a blocked operation
 
 	cause error
 }

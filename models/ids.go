@@ -4,7 +4,9 @@
 package models
 
 import (
+	"encoding/binary"
 	"regexp"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -17,6 +19,14 @@ var NoID = uuid.Nil
 
 // NewID returns a fresh UUIDv7. It panics only if the system has no randomness left.
 func NewID() ID { return uuid.Must(uuid.NewV7()) }
+
+// IDAt is the lowest id that NewID may make at this time, to ask for what is older or younger by its id.
+func IDAt(t time.Time) ID {
+	var id ID
+	binary.BigEndian.PutUint64(id[:8], uint64(max(0, t.UnixMilli()))<<16)
+	id[6], id[8] = 0x70, 0x80 // version 7, variant of RFC 9562
+	return id
+}
 
 // NamePattern is what a name looks like: a DNS label of at most 63 characters.
 const NamePattern = `^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`

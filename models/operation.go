@@ -20,6 +20,8 @@ type Operation struct {
 	Error        *Fault         `gorm:"column:error;serializer:json"`
 	Result       []byte         `gorm:"column:result;type:jsonb"`
 	DispatchedAt *time.Time     `gorm:"column:dispatched_at"` // when Temporal took it
+	RunID        string         `gorm:"column:run_id"`        // of the workflow's run whose reports count
+	Generation   int64          `gorm:"column:generation"`    // counts these runs
 	Version      int64          `gorm:"column:version"`
 	CreatedAt    time.Time      `gorm:"column:created_at"`
 	StartedAt    *time.Time     `gorm:"column:started_at"`
@@ -50,7 +52,8 @@ type OperationIntent struct {
 	Kind         string     `gorm:"column:kind"`
 	ActorID      ID         `gorm:"column:actor_id"`
 	Actor        string     `gorm:"column:actor"`
-	Message      string     `gorm:"column:message"` // why Temporal refused it
+	Detail       []byte     `gorm:"column:detail;type:jsonb"` // of a resume: a contract.Intent
+	Message      string     `gorm:"column:message"`           // why Temporal refused it
 	CreatedAt    time.Time  `gorm:"column:created_at;default:now()"`
 	DispatchedAt *time.Time `gorm:"column:dispatched_at"`
 }

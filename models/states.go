@@ -61,6 +61,7 @@ const (
 	StepRunning   StepState = "running"
 	StepSucceeded StepState = "succeeded"
 	StepFailed    StepState = "failed"
+	StepSkipped   StepState = "skipped" // by a person, with a reason
 	StepUndoing   StepState = "undoing"
 	StepUndone    StepState = "undone"
 )

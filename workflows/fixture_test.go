@@ -25,11 +25,15 @@ type gatewayFake struct {
 	reports  []contract.Report
 	findings contract.Findings
 	recorded []contract.Hypervisor
+	ended    bool // the operation has ended without this workflow
 }
 
 func (g *gatewayFake) Report(_ context.Context, r contract.Report) (contract.Reported, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.ended {
+		return contract.Reported{Ended: true}, nil
+	}
 	if n := len(g.reports); n > 0 && g.reports[n-1].Seq >= r.Seq {
 		return contract.Reported{}, nil
 	}
@@ -58,6 +62,14 @@ func (g *gatewayFake) WatchUsage(context.Context) (contract.UsageWatched, error)
 
 func (g *gatewayFake) LostOperations(context.Context, models.ID, int) (contract.LostPage, error) {
 	return contract.LostPage{}, nil
+}
+
+func (g *gatewayFake) UnderWay(context.Context, []models.ID) (contract.LostPage, error) {
+	return contract.LostPage{}, nil
+}
+
+func (g *gatewayFake) Hear(context.Context, models.ID, string, string) (bool, error) {
+	return false, nil
 }
 
 // stage is a workflow environment with a real little hypervisor and a gateway that only remembers.

@@ -2,11 +2,13 @@ package workflows
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/yunshu/yunshu/activities/contract"
+	"github.com/yunshu/yunshu/models"
 )
 
 const (
@@ -37,14 +39,26 @@ func (s Set) LeakCheck(ctx workflow.Context, in contract.LeakCheckInput) error {
 	})
 }
 
+// skippable is a step that may be left out rather than waited for.
+func skippable(f *models.Fault) []models.Way {
+	if !f.Code.Info().Retryable {
+		return nil
+	}
+	return []models.Way{models.WaySkip}
+}
+
 // compare walks one region's machines. It is one step of the story, however many pages there are.
 func (r *run) compare(ctx workflow.Context, region string) ([]contract.Finding, error) {
 	var all []contract.Finding
 	page := contract.Page{Limit: machinesPerPage, Listing: r.op.ID}
 	for {
-		got, err := step(ctx, r, "list-"+region, contract.VMList, contract.VMQueue(region), page)
+		got, left, err := stepOr(ctx, r, "list-"+region, contract.VMList, contract.VMQueue(region), page, skippable)
 		if err != nil {
 			return nil, err
+		}
+		if left != nil {
+			return append(all, contract.Finding{Kind: "not_compared", Region: region, ResourceKind: "region",
+				Message: fmt.Sprintf("The region %s was not compared: %s skipped it: %s", region, left.Actor, left.Reason)}), nil
 		}
 		found, err := step(ctx, r, "compare-"+region, contract.LeakCompare, contract.Gateway,
 			contract.CompareInput{OperationID: r.op.ID, Region: region, After: page.After, Machines: got.Machines, Last: got.Next == ""})

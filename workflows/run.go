@@ -4,8 +4,11 @@
 package workflows
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -41,8 +44,18 @@ type run struct {
 	urgent   bool // at once
 	ended    bool
 	reported time.Time
-	decision string // of a person, while blocked
-	waiting  waiting
+	// overtaken ends the work of a run whose operation has ended without it, such as one that was reset after the sweep
+	// had settled it: it takes back what it did.
+	overtaken workflow.CancelFunc
+	decision  *decision // of a person, while blocked
+	waiting   waiting
+	ways      []models.Way // that are open to a person
+}
+
+// decision is what a person wants of a blocked run.
+type decision struct {
+	kind string // resume or abort
+	contract.Intent
 }
 
 // waiting says what a blocked run waits for.
@@ -62,6 +75,8 @@ func (s Set) frame(ctx workflow.Context, op contract.Operation, body func(workfl
 	}
 	detached, stop := workflow.NewDisconnectedContext(ctx)
 	defer stop()
+	ctx, r.overtaken = workflow.WithCancel(ctx)
+	defer r.overtaken()
 	r.stirred = true
 	progress, stopProgress := workflow.WithCancel(detached)
 	workflow.Go(progress, r.reportProgress)
@@ -120,28 +135,47 @@ func (t Timing) orDefaults() Timing {
 
 // listen takes a person's decisions, and refuses them where there is nothing to decide.
 func (r *run) listen(ctx workflow.Context) error {
-	handle := func(kind string, allowed ...waiting) error {
-		return workflow.SetUpdateHandlerWithOptions(ctx, kind,
+	for _, kind := range []string{contract.UpdateResume, contract.UpdateAbort} {
+		err := workflow.SetUpdateHandlerWithOptions(ctx, kind,
 			func(_ workflow.Context, in contract.Intent) error {
-				r.decision = kind
+				r.decision = decided(kind, in)
 				return nil
 			},
-			workflow.UpdateHandlerOptions{Validator: func(in contract.Intent) error {
-				for _, w := range allowed {
-					if r.waiting == w && r.decision == "" {
-						return nil
-					}
-				}
-				if r.waiting == forUndo {
-					return temporal.NewApplicationError("The operation is blocked on its own undo; it can only be resumed.", string(models.CodeWrongState))
-				}
-				return temporal.NewApplicationError("The operation is not blocked, so there is nothing to "+kind+".", string(models.CodeWrongState))
-			}})
+			workflow.UpdateHandlerOptions{Validator: func(in contract.Intent) error { return r.validate(decided(kind, in)) }})
+		if err != nil {
+			return err
+		}
 	}
-	if err := handle(contract.UpdateResume, forStep, forUndo); err != nil {
-		return err
+	return nil
+}
+
+// decided reads an update: rolling back is aborting by another name.
+func decided(kind string, in contract.Intent) *decision {
+	in.Way = cmp.Or(in.Way, models.WayRetry)
+	if kind == contract.UpdateAbort || in.Way == models.WayRollBack {
+		kind, in.Way = contract.UpdateAbort, models.WayRollBack
 	}
-	return handle(contract.UpdateAbort, forStep)
+	return &decision{kind, in}
+}
+
+// validate refuses what is not open to a person now.
+func (r *run) validate(d *decision) error {
+	refuse := func(format string, args ...any) error {
+		return temporal.NewApplicationError(fmt.Sprintf(format, args...), string(models.CodeWrongState))
+	}
+	switch {
+	case r.waiting == forNothing || r.decision != nil:
+		return refuse("The operation is not blocked, so there is nothing to %s.", d.kind)
+	case r.waiting == forUndo && d.Way != models.WayRetry:
+		return refuse("The operation is blocked on its own undo; it can only be resumed.")
+	case r.waiting == forStep && !slices.Contains(r.ways, d.Way):
+		return refuse("The operation is blocked at a step that %s does not help.", d.Way)
+	case d.Way.Changes() && d.VM == nil:
+		return refuse("The changed machine is missing. Resume through the API, which chooses host, image and address.")
+	case d.Way == models.WaySkip && strings.TrimSpace(d.Reason) == "":
+		return refuse("A step is skipped only with a reason.")
+	}
+	return nil
 }
 
 // reportProgress reports beside the work: one report at a time, the newest state merged into it, so that progress
@@ -161,10 +195,13 @@ func (r *run) reportProgress(ctx workflow.Context) {
 		}
 		r.stirred, r.urgent, r.reported = false, false, workflow.Now(ctx)
 		detached, stop := workflow.NewDisconnectedContext(ctx)
-		err := tell(detached, r.next())
+		told, err := tell(detached, r.next())
 		stop()
 		if err != nil {
 			workflow.GetLogger(ctx).Warn("progress report refused", "error", err)
+		}
+		if told.Ended {
+			r.overtaken()
 		}
 		if r.ended {
 			return
@@ -174,12 +211,11 @@ func (r *run) reportProgress(ctx workflow.Context) {
 
 // tell reports progress from right here; where the database does not answer, through the task queue, which tries until
 // it does.
-func tell(ctx workflow.Context, report contract.Report) error {
-	if _, err := contract.OperationReport.DoHere(ctx, "report progress", report); err == nil {
-		return nil
+func tell(ctx workflow.Context, report contract.Report) (contract.Reported, error) {
+	if told, err := contract.OperationReport.DoHere(ctx, "report progress", report); err == nil {
+		return told, nil
 	}
-	_, err := contract.OperationReport.Do(ctx, contract.Gateway, "report progress", report)
-	return err
+	return contract.OperationReport.Do(ctx, contract.Gateway, "report progress", report)
 }
 
 // next makes the next report, of everything there is to say now.
@@ -204,15 +240,17 @@ func (r *run) stir(urgent bool) {
 	r.urgent = r.urgent || urgent
 }
 
-// block waits for a person's decision, at most for the given time. It returns resume, abort, or nothing if none came.
-func (r *run) block(ctx workflow.Context, on waiting, fault *models.Fault, limit time.Duration) (string, error) {
+// block waits for a person's decision, at most for the given time. It returns none if nobody decided.
+func (r *run) block(ctx workflow.Context, on waiting, fault *models.Fault, limit time.Duration, ways ...models.Way) (*decision, error) {
 	before := r.fault
-	r.state, r.fault, r.waiting, r.decision = models.OperationBlocked, fault, on, ""
+	blocked := *fault
+	blocked.Ways = ways
+	r.state, r.fault, r.waiting, r.ways, r.decision = models.OperationBlocked, &blocked, on, ways, nil
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**Blocked.** %s", fault.Message))
 	r.stir(true)
-	_, err := workflow.AwaitWithTimeout(ctx, limit, func() bool { return r.decision != "" })
+	_, err := workflow.AwaitWithTimeout(ctx, limit, func() bool { return r.decision != nil })
 	decision := r.decision
-	r.waiting, r.decision, r.fault = forNothing, "", before
+	r.waiting, r.ways, r.decision, r.fault = forNothing, nil, nil, before
 	workflow.SetCurrentDetails(ctx, "")
 	return decision, err
 }

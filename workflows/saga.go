@@ -53,7 +53,7 @@ func (r *run) takeBack(ctx workflow.Context, u undo, cancelled bool) {
 		cause := contract.FaultOf(err)
 		fault := models.Faultf(models.CodeUndoFailed, "To %s failed: %s It is tried again by itself; mend what is in the way and resume.", u.name, cause.Message)
 		fault.Step = u.name
-		if _, err := r.block(ctx, forUndo, fault, r.timing.Undo); err != nil {
+		if _, err := r.block(ctx, forUndo, fault, r.timing.Undo, models.WayRetry); err != nil {
 			workflow.GetLogger(ctx).Error("waiting for a decision ended", "error", err)
 		}
 		r.state = models.OperationRunning

@@ -18,51 +18,91 @@ import (
 // budget lasts. Then: a region that never picked it up is simply waited for; a fault that a person can mend blocks the
 // operation until one resumes or aborts it; anything else is returned, with the step's name, and undone.
 func step[I, O any](ctx workflow.Context, r *run, name string, a contract.Activity[I, O], queue string, in I) (O, error) {
+	out, _, err := stepOr(ctx, r, name, a, queue, in, nil)
+	return out, err
+}
+
+// otherWays says what else than trying again mends a fault of a step.
+type otherWays func(*models.Fault) []models.Way
+
+// stepOr is a step with other ways out than trying it again: a person may skip it, or begin again with something
+// changed. It returns the decision if that was taken, and then no output.
+func stepOr[I, O any](ctx workflow.Context, r *run, name string, a contract.Activity[I, O], queue string, in I, others otherWays) (O, *decision, error) {
 	n := r.begin(ctx, name)
 	for {
 		out, err := a.Do(ctx, queue, fmt.Sprintf("%s %s", name, r.op.ResourceName), in)
 		switch {
 		case err == nil:
 			r.end(ctx, n, models.StepSucceeded, "")
-			return out, nil
+			return out, nil, nil
 		case ctx.Err() != nil && temporal.IsCanceledError(err):
 			r.end(ctx, n, models.StepFailed, "Cancelled.")
-			return out, err
+			return out, nil, err
 		case neverPickedUp(err):
 			continue
 		}
 		fault := contract.FaultOf(err)
 		fault.Step = name
-		if !fault.Code.Info().Retryable {
+		ways := waysOut(ctx, fault, others)
+		if ways == nil {
 			r.end(ctx, n, models.StepFailed, fault.Message)
-			return out, fault
+			return out, nil, fault
 		}
-		if err := r.await(ctx, n, fault); err != nil {
-			return out, err
+		decision, err := r.await(ctx, n, fault, ways)
+		if err != nil || decision.Way != models.WayRetry {
+			return out, decision, err
 		}
 	}
 }
 
-// await blocks on a step whose retries ended. It returns nil if the step is to be tried again.
-func (r *run) await(ctx workflow.Context, n int, fault *models.Fault) error {
-	r.end(ctx, n, models.StepFailed, fault.Message)
-	decision, err := r.block(ctx, forStep, fault, r.timing.Decision)
-	if err != nil {
-		return err
+// waysOut lists what a person may do about a step that failed, or nothing where no person can mend it. Operations that
+// failed before there were other ways go on as they did then.
+func waysOut(ctx workflow.Context, fault *models.Fault, others otherWays) []models.Way {
+	var more []models.Way
+	if others != nil {
+		more = others(fault)
 	}
-	if decision == contract.UpdateResume {
-		r.state = models.OperationRunning
-		r.steps[n].State, r.steps[n].Message, r.steps[n].Ended = models.StepRunning, "", time.Time{}
-		r.stir(true)
+	if !fault.Code.Info().Retryable && (len(more) == 0 || workflow.GetVersion(ctx, "other-ways", workflow.DefaultVersion, 1) == workflow.DefaultVersion) {
 		return nil
 	}
+	return slices.Concat([]models.Way{models.WayRetry}, more, []models.Way{models.WayRollBack})
+}
+
+// await blocks on a step whose retries ended, and returns what a person decided: to try it again, to skip it, or to
+// begin again with something changed. Everything else is an error.
+func (r *run) await(ctx workflow.Context, n int, fault *models.Fault, ways []models.Way) (*decision, error) {
+	r.end(ctx, n, models.StepFailed, fault.Message)
+	d, err := r.block(ctx, forStep, fault, r.timing.Decision, ways...)
+	if err != nil {
+		return nil, err
+	}
+	if d != nil && d.Way != models.WayRollBack {
+		r.state = models.OperationRunning
+		switch {
+		case d.Way == models.WaySkip:
+			r.end(ctx, n, models.StepSkipped, fmt.Sprintf("%s skipped it: %s", d.Actor, d.Reason))
+		case d.Way.Changes():
+			r.afresh()
+		default:
+			r.steps[n].State, r.steps[n].Message, r.steps[n].Ended = models.StepRunning, "", time.Time{}
+		}
+		r.stir(true)
+		return d, nil
+	}
 	why := "Nobody decided within " + r.timing.Decision.String() + ", so it was undone."
-	if decision == contract.UpdateAbort {
+	if d != nil {
 		why = "It was aborted, and so undone."
 	}
 	out := models.Faultf(models.CodeAborted, "%s %s", fault.Message, why)
 	out.Step = fault.Step
-	return out
+	return nil, out
+}
+
+// afresh begins the story again: every step is still to be done.
+func (r *run) afresh() {
+	for n, s := range r.steps {
+		r.steps[n] = contract.Step{Number: s.Number, Name: s.Name, State: models.StepPending}
+	}
 }
 
 // neverPickedUp reports whether no worker ever took the activity: its region is down, or has none.
@@ -86,6 +126,9 @@ func (r *run) begin(ctx workflow.Context, name string) int {
 	r.stir(false)
 	if n := slices.IndexFunc(r.steps, func(s contract.Step) bool { return s.Name == name }); n >= 0 {
 		r.steps[n].State, r.steps[n].Message, r.steps[n].Ended = models.StepRunning, "", time.Time{}
+		if r.steps[n].Started.IsZero() {
+			r.steps[n].Started = workflow.Now(ctx)
+		}
 		return n
 	}
 	r.steps = append(r.steps, contract.Step{Number: len(r.steps) + 1, Name: name, State: models.StepRunning, Started: workflow.Now(ctx)})

@@ -42,9 +42,9 @@ func TestEveryCallThatVCenterRefusesIsUndone(t *testing.T) {
 	}{
 		{fits, "", "succeeded clone:succeeded boot:succeeded vm:running", nil},
 		{tooSmall, "a template that is too large", "failed clone:undone vm:gone fault:invalid_spec@clone", nil},
-		{fits, "CloneVM_Task", "failed clone:undone vm:gone fault:storage_full@clone", &types.NoDiskSpace{}},
+		{fits, "CloneVM_Task", "failed clone:undone vm:gone fault:aborted@clone", &types.NoDiskSpace{}}, // a person may mend it, but nobody does
 		{fits, "ReconfigVM_Task", "failed clone:undone vm:gone fault:invalid_spec@clone", &types.InvalidArgument{}},
-		{fits, "PowerOnVM_Task", "failed clone:undone boot:failed vm:gone fault:host_unusable@boot", &types.InsufficientMemoryResourcesFault{}},
+		{fits, "PowerOnVM_Task", "failed clone:undone boot:failed vm:gone fault:aborted@boot", &types.InsufficientMemoryResourcesFault{}},
 		{fits, "CreateFilter", "failed clone:undone vm:gone fault:task_failed@clone", &types.RuntimeFault{}},
 	} {
 		var suite testsuite.WorkflowTestSuite

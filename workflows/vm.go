@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"net/netip"
+	"slices"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -19,16 +20,57 @@ func (s Set) VMProvision(ctx workflow.Context, in contract.VMProvisionInput) err
 			_, err := contract.VMDestroy.Do(ctx, queue, r.summary("destroy"), vm)
 			return err
 		})
-		if _, err := step(ctx, r, "clone", contract.VMClone, queue, contract.CloneInput{OperationID: in.ID, VM: in.VM}); err != nil {
-			return err
+		for {
+			got, changed, err := makeMachine(ctx, r, queue, in)
+			if err != nil {
+				return err
+			}
+			if changed == nil {
+				r.vm = factsOf(got)
+				return nil
+			}
+			in.VM = *changed
+			if _, err := step(ctx, r, "remove-first-try", contract.VMDestroy, queue, vm); err != nil {
+				return err
+			}
 		}
-		got, err := step(ctx, r, "boot", contract.VMBoot, queue, contract.BootInput{VMRef: vm, Address: host(in.VM.Network.Address)})
-		if err != nil {
-			return err
-		}
-		r.vm = factsOf(got)
-		return nil
 	})
+}
+
+// makeMachine makes the machine and boots it. Where a person wants it otherwise, it returns how, and the machine is to be
+// made anew.
+func makeMachine(ctx workflow.Context, r *run, queue string, in contract.VMProvisionInput) (got contract.VMStatus, changed *contract.VM, err error) {
+	vm := vmRef(in.Operation)
+	_, left, err := stepOr(ctx, r, "clone", contract.VMClone, queue, contract.CloneInput{OperationID: in.ID, VM: in.VM}, mending)
+	if err != nil || left != nil {
+		return got, left.machine(), err
+	}
+	got, left, err = stepOr(ctx, r, "boot", contract.VMBoot, queue, contract.BootInput{VMRef: vm, Address: host(in.VM.Network.Address)}, mending)
+	if err != nil || left.machine() != nil {
+		return got, left.machine(), err
+	}
+	if left != nil { // nobody waits for the guest: the machine is taken as it is
+		got, err = step(ctx, r, "look", contract.VMRead, queue, vm)
+	}
+	return got, nil, err
+}
+
+// machine is how the machine shall be made now, if that is what was decided.
+func (d *decision) machine() *contract.VM {
+	if d == nil {
+		return nil
+	}
+	return d.VM
+}
+
+// mending lists what besides another try may mend a machine that could not be made. One whose guest is silent may be
+// taken as it is.
+func mending(f *models.Fault) []models.Way {
+	ways := models.Mending[f.Code]
+	if f.Code == models.CodeGuestSilent {
+		return slices.Concat([]models.Way{models.WaySkip}, ways)
+	}
+	return ways
 }
 
 // VMDelete removes a virtual machine, whatever state it is in. Cancelled before the machine is gone, it leaves it as

@@ -154,9 +154,15 @@ func TestADeleteThatIsCancelledTooLateHasSucceeded(t *testing.T) {
 
 // decide sends a person's decision to a blocked workflow, and says whether it was taken.
 func (s *stage) decide(kind string, after time.Duration) *bool {
+	return s.intend(kind, after, contract.Intent{})
+}
+
+// intend is decide with a way.
+func (s *stage) intend(kind string, after time.Duration, in contract.Intent) *bool {
 	taken := new(bool)
+	in.ID, in.Actor = models.NewID(), "bob"
 	s.env.RegisterDelayedCallback(func() {
-		s.env.UpdateWorkflow(kind, kind+after.String(), &callback{accepted: func() { *taken = true }}, contract.Intent{ID: models.NewID(), Actor: "bob"})
+		s.env.UpdateWorkflow(kind, in.ID.String(), &callback{accepted: func() { *taken = true }}, in)
 	}, after)
 	return taken
 }

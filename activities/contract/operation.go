@@ -38,10 +38,13 @@ const (
 	UpdateAbort  = "abort"
 )
 
-// Intent is the input of resume and abort: who wants it. Its id is the update's id.
+// Intent is the input of resume and abort: who wants it, and which way. Its id is the update's id.
 type Intent struct {
-	ID    models.ID `json:"id"`
-	Actor string    `json:"actor"`
+	ID     models.ID  `json:"id"`
+	Actor  string     `json:"actor"`
+	Way    models.Way `json:"way,omitempty"`    // of a resume; empty is retry
+	Reason string     `json:"reason,omitempty"` // why a step is skipped
+	VM     *VM        `json:"vm,omitempty"`     // the machine as it shall be made now, where the way changes it
 }
 
 // Report is what a workflow tells the gateway. Seq counts up from 1 within an operation; the database ignores a
@@ -54,6 +57,7 @@ type Report struct {
 	VM          *VMFacts              `json:"vm,omitempty"`
 	Fault       *models.Fault         `json:"fault,omitempty"`  // why it failed, was cancelled or is blocked
 	Result      json.RawMessage       `json:"result,omitempty"` // what an operation without a resource of its own found
+	RunID       string                `json:"run_id,omitempty"` // of the workflow that reports; the gateway's activity fills it in
 }
 
 // Step is one line of an operation's story.
@@ -78,6 +82,10 @@ type VMFacts struct {
 // Reported says what became of a report.
 type Reported struct {
 	Applied bool `json:"applied"` // false if a newer one was there first
+	// Ended says that the operation has ended without this run of its workflow, which therefore has to take back what
+	// it does.
+	Ended bool   `json:"ended,omitempty"`
+	RunID string `json:"-"` // of the workflow that the database listens to
 }
 
 // OperationReport applies a report to the database, in one transaction.

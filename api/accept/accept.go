@@ -74,6 +74,9 @@ func New(ctx context.Context, o Options) *Accepter {
 	return a
 }
 
+// Wake tells the outbox that there is work.
+func (a *Accepter) Wake() { a.wake() }
+
 // attempts bounds how often an accept decides again. Reaching it takes a storm of conflicting writers.
 const attempts = 20
 

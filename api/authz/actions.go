@@ -14,8 +14,8 @@ var groups = map[string][]string{
 	"look": {"tenant.read", "quota.read", "quota-event.read", "vm.read", "operation.read", "ip-address.read", "role-binding.read", "group-binding.read", "service-account.read", "subnet.read", "assignment.read"},
 	// record: read what happened.
 	"record": {"audit-event.read", "audit-event.export"},
-	// examine: prove that the record is whole.
-	"examine": {"audit-event.verify"},
+	// examine: prove that the record is whole, and take out everything about one operation.
+	"examine": {"audit-event.verify", "operation.export"},
 	// use: work with a tenant's resources.
 	"use": {
 		"vm.create", "vm.power", "vm.resize", "vm.delete", "operation.cancel", "operation.resume", "operation.abort",
@@ -39,7 +39,7 @@ var groups = map[string][]string{
 		"region.create", "region.update", "region.import", "rack.read", "rack.create", "rack.update", "rack.delete",
 		"group.create", "group.update", "group.delete", "baremetal.read", "baremetal.update", "baremetal.maintain",
 		"image.create", "image.update", "image.delete", "flavor.create", "flavor.update", "flavor.delete",
-		"subnet.create", "subnet.update", "subnet.delete", "leak-check.create", "ledger.read",
+		"subnet.create", "subnet.update", "subnet.delete", "leak-check.create", "ledger.read", "operation.mend", "operation.export",
 		"maintainer.create", "maintainer.update", "maintainer.delete",
 		"maintainer-group.create", "maintainer-group.update", "maintainer-group.delete",
 		"assignment.read", "assignment.create", "assignment.update", "assignment.delete",

@@ -206,14 +206,20 @@ func (o *Outbox) deliver(ctx context.Context, i store.Intent) error {
 func (o *Outbox) tell(ctx context.Context, i store.Intent) (refusal string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	workflow := i.Operation.String()
+	workflow, detail := i.Operation.String(), contract.Intent{}
+	if len(i.Detail) > 0 {
+		if err := json.Unmarshal(i.Detail, &detail); err != nil {
+			return "The intent cannot be read.", nil //nolint:nilerr // it never will be
+		}
+	}
+	detail.ID, detail.Actor = i.ID, i.Actor
 	if i.Kind == "cancel" {
 		err = o.temporal.CancelWorkflow(ctx, workflow, "")
 	} else {
 		var handle client.WorkflowUpdateHandle
 		handle, err = o.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 			UpdateID: i.ID.String(), WorkflowID: workflow, UpdateName: i.Kind, WaitForStage: client.WorkflowUpdateStageCompleted,
-			Args: []any{contract.Intent{ID: i.ID, Actor: i.Actor}},
+			Args: []any{detail},
 		})
 		if err == nil {
 			err = handle.Get(ctx, nil)

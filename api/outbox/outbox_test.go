@@ -32,6 +32,7 @@ type bed struct {
 	store     *store.Store
 	temporal  client.Client
 	namespace string
+	address   string
 }
 
 func newBed(t *testing.T) *bed {
@@ -43,7 +44,7 @@ func newBed(t *testing.T) *bed {
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
 	address, namespace := temporal.Namespace(t)
-	b := &bed{T: t, store: s, namespace: namespace, temporal: dial(t, address, namespace)}
+	b := &bed{T: t, store: s, namespace: namespace, address: address, temporal: dial(t, address, namespace)}
 	// A fresh namespace's search attributes are known to every part of the server by and by.
 	require.Eventually(t, func() bool { return gateway.Prepare(context.Background(), b.temporal, namespace) == nil }, 30*time.Second, 200*time.Millisecond)
 	return b

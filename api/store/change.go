@@ -105,6 +105,11 @@ func write[T any](ctx context.Context, s *Store, c Change, fn func(tx Tx) (Answe
 	return answer, err
 }
 
+// Standing is the actor with the roles of this moment, or a fault if their token has ended.
+func (s *Store) Standing(ctx context.Context, who authz.Actor) (authz.Actor, error) {
+	return standing(s.DB.WithContext(ctx), who)
+}
+
 // standing returns the actor with the roles of this moment. The edge may have cached both token and roles for seconds.
 func standing(db *gorm.DB, who authz.Actor) (authz.Actor, error) {
 	var valid bool

@@ -199,10 +199,21 @@ SELECT input, seq FROM operations
 WHERE state IN ` + active + ` AND dispatched_at < now() - interval '1 minute' AND id > $1
 ORDER BY id LIMIT $2`
 
+const operationsUnderWay = `SELECT input, seq FROM operations WHERE state IN ` + active + ` AND id = ANY ($1) ORDER BY id`
+
+// UnderWay lists those of some operations that have not ended.
+func (s *Store) UnderWay(ctx context.Context, ids []models.ID) (contract.LostPage, error) {
+	return s.lost(ctx, operationsUnderWay, ids)
+}
+
 // LostOperations lists operations that may have lost their workflow, in the order of their id: they are active, and
 // Temporal took them over a minute ago. Whether it still has them is for the caller to ask.
 func (s *Store) LostOperations(ctx context.Context, after models.ID, limit int) (contract.LostPage, error) {
-	rows, err := s.Pool.Query(ctx, lostOperations, after, limit)
+	return s.lost(ctx, lostOperations, after, limit)
+}
+
+func (s *Store) lost(ctx context.Context, sql string, args ...any) (contract.LostPage, error) {
+	rows, err := s.Pool.Query(ctx, sql, args...)
 	if err != nil {
 		return contract.LostPage{}, fmt.Errorf("list operations that may be lost: %w", err)
 	}

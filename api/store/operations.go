@@ -27,7 +27,11 @@ type OperationFilter struct {
 	States     []string    // nil: any
 	Kind       string
 	Region     string
+	Resource   string // kind of the resource
 	ResourceID *models.ID
+	Before     models.ID // made before this id would have been; none: at any time
+	Since      models.ID // not before this id would have been
+	Error      models.Code
 	IDPage
 }
 
@@ -40,7 +44,13 @@ ORDER BY o.id DESC`
 // Operations lists operations, the newest first.
 func (s *Store) Operations(ctx context.Context, f OperationFilter) ([]Operation, error) {
 	var w where
-	w.given("t.kind = ?", f.Kind).given("t.region = ?", f.Region)
+	w.given("t.kind = ?", f.Kind).given("t.region = ?", f.Region).given("t.resource_kind = ?", f.Resource).given("t.error_code = ?", string(f.Error))
+	if f.Before != models.NoID {
+		w.and("t.id < ?", f.Before)
+	}
+	if f.Since != models.NoID {
+		w.and("t.id >= ?", f.Since)
+	}
 	if f.States != nil {
 		w.and("t.state = ANY (?)", f.States)
 		if !slices.ContainsFunc(f.States, func(s string) bool { return models.OperationState(s).Ended() }) {
@@ -64,6 +74,24 @@ func (s *Store) Operation(ctx context.Context, id models.ID) (Operation, error) 
 		return Operation{}, err
 	}
 	return ops[0], nil
+}
+
+// OperationsByID reads several operations.
+func (s *Store) OperationsByID(ctx context.Context, ids []models.ID) ([]Operation, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return query[Operation](ctx, s, fmt.Sprintf(namedOperations, "SELECT * FROM operations WHERE id = ANY (?)"), ids)
+}
+
+// StepsOf reads the stories of several operations.
+func (s *Store) StepsOf(ctx context.Context, ids []models.ID) (map[models.ID][]models.OperationStep, error) {
+	steps, err := query[models.OperationStep](ctx, s, "SELECT * FROM operation_steps WHERE operation_id = ANY (?) ORDER BY operation_id, number", ids)
+	out := map[models.ID][]models.OperationStep{}
+	for _, step := range steps {
+		out[step.OperationID] = append(out[step.OperationID], step)
+	}
+	return out, err
 }
 
 // OperationSteps reads an operation's story.

@@ -28,6 +28,7 @@ type Intent struct {
 	Operation models.ID
 	Kind      string
 	Actor     string
+	Detail    []byte // of a resume: a contract.Intent
 }
 
 const takeStarts = `
@@ -79,7 +80,7 @@ FROM (SELECT i.id FROM operation_intents i JOIN operations o ON o.id = i.operati
 	WHERE i.dispatched_at IS NULL AND i.dispatch_after <= now() AND o.dispatched_at IS NOT NULL
 	ORDER BY i.id LIMIT $1 FOR UPDATE OF i SKIP LOCKED) t
 WHERE i.id = t.id
-RETURNING i.id, i.operation_id, i.kind, i.actor`
+RETURNING i.id, i.operation_id, i.kind, i.actor, i.detail`
 
 // TakeIntents takes at most n intents for the length of a lease, oldest first.
 func (s *Store) TakeIntents(ctx context.Context, n int) ([]Intent, error) {

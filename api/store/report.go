@@ -14,13 +14,15 @@ import (
 
 // Report applies what a workflow reported: the operation's state, its steps, and the facts of its resource, in one
 // transaction and one round trip. A report that is not newer than the last one changes nothing, and neither does one
-// that the transition tables forbid: the first is a repetition, the second comes from a workflow that was overtaken.
+// that the transition tables forbid, or one of another run of the workflow than the one that is heard: the first is a
+// repetition, the others come from a workflow that was overtaken.
 func (s *Store) Report(ctx context.Context, r contract.Report) (contract.Reported, error) {
 	b := &pgx.Batch{}
 	b.Queue("BEGIN")
 	b.Queue(ShareStructure)
-	var applied bool
-	queueOperation(b, r).QueryRow(func(row pgx.Row) error { return row.Scan(&applied) })
+	var out contract.Reported
+	var was models.OperationState
+	queueOperation(b, r).QueryRow(func(row pgx.Row) error { return row.Scan(&out.Applied, &was, &out.RunID) })
 	queueSteps(b, r)
 	queueVM(b, r)
 	queueReportAudit(b, r)
@@ -28,7 +30,19 @@ func (s *Store) Report(ctx context.Context, r contract.Report) (contract.Reporte
 	if err := s.sendAtomically(ctx, b); err != nil {
 		return contract.Reported{}, fmt.Errorf("apply report %d of operation %s: %w", r.Seq, r.OperationID, err)
 	}
-	return contract.Reported{Applied: applied}, nil
+	out.Ended = was.Ended() && out.RunID != r.RunID
+	return out, nil
+}
+
+// Hear listens to another run of an operation's workflow from now on, which a reset made. It begins a generation: what
+// the run before has still to say is stale, and the new one counts its reports from wherever it was reset to.
+func (s *Store) Hear(ctx context.Context, operation models.ID, before, now string) (bool, error) {
+	done, err := s.Pool.Exec(ctx, `UPDATE operations SET run_id = $3, generation = generation + 1, seq = 0, state = 'running', error_code = '', error = NULL, version = version + 1
+		WHERE id = $1 AND run_id = $2 AND state IN `+active, operation, before, now)
+	if err != nil {
+		return false, fmt.Errorf("hear another run of operation %s: %w", operation, err)
+	}
+	return done.RowsAffected() == 1, nil
 }
 
 // sendAtomically sends a batch that begins and commits a transaction of its own, and leaves the connection clean.
@@ -53,11 +67,11 @@ WITH changed AS (
 	UPDATE operations SET seq = $2, state = $3, version = version + 1,
 		error_code = $5, error = $6, result = coalesce($7, result),
 		started_at = coalesce(started_at, now()),
-		dispatched_at = coalesce(dispatched_at, now()),
+		dispatched_at = coalesce(dispatched_at, now()), run_id = coalesce(nullif($9, ''), run_id),
 		ended_at = CASE WHEN $8 THEN now() END
-	WHERE id = $1 AND seq < $2 AND state = ANY ($4)
+	WHERE id = $1 AND seq < $2 AND state = ANY ($4) AND (run_id IN ('', $9) OR $9 = '')
 	RETURNING 1)
-SELECT EXISTS (SELECT FROM changed)`
+SELECT EXISTS (SELECT FROM changed), state, run_id FROM operations WHERE id = $1`
 
 func queueOperation(b *pgx.Batch, r contract.Report) *pgx.QueuedQuery {
 	var code models.Code
@@ -67,7 +81,7 @@ func queueOperation(b *pgx.Batch, r contract.Report) *pgx.QueuedQuery {
 		fault, _ = json.Marshal(r.Fault) // a struct of strings and numbers cannot fail
 	}
 	return b.Queue(reportOperation, r.OperationID, r.Seq, r.State, models.OperationTransitions.From(r.State),
-		code, fault, []byte(r.Result), r.State.Ended())
+		code, fault, []byte(r.Result), r.State.Ended(), r.RunID)
 }
 
 // The statements after the first apply only if the operation's row carries this very report.

@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
 
+	activities "github.com/yunshu/yunshu/activities/gateway"
 	"github.com/yunshu/yunshu/api"
 	"github.com/yunshu/yunshu/api/accept"
 	"github.com/yunshu/yunshu/api/authz"
@@ -40,6 +41,7 @@ type gatewayProcess struct {
 	store    *store.Store
 	temporal client.Client
 	metrics  *prometheus.Registry
+	steps    *activities.Metrics
 	log      *slog.Logger
 }
 
@@ -60,6 +62,7 @@ func serve(ctx context.Context, c config.Gateway, p parts) error {
 	}
 	defer temporal.Close()
 	g := &gatewayProcess{config: c, store: s, temporal: temporal, metrics: prometheus.NewRegistry(), log: log}
+	g.steps = activities.NewMetrics(g.metrics)
 
 	all, ctx := errgroup.WithContext(ctx)
 	wake := func() {} // another process has the outbox, and polls
@@ -96,7 +99,7 @@ func (g *gatewayProcess) serveHTTP(ctx context.Context, wake func()) error {
 	accepting, stopAccepting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAccepting() // after the last request
 	edge := api.New(api.Options{
-		Store: g.store, Authz: policies, Temporal: g.temporal, TemporalUI: g.config.TemporalUIURL, Namespace: g.config.Temporal.Namespace, Failures: failures, Logger: g.log, Metrics: g.metrics, Version: version(), TrustedProxies: g.config.TrustedProxies,
+		Store: g.store, Authz: policies, Temporal: g.temporal, TemporalUI: g.config.TemporalUIURL, Namespace: g.config.Temporal.Namespace, Failures: failures, Codec: codec, Logger: g.log, Metrics: g.metrics, Version: version(), TrustedProxies: g.config.TrustedProxies,
 		Limits: api.RateLimits{PerToken: g.config.RequestsPerToken, PerTenant: g.config.RequestsPerTenant, Heavy: g.config.HeavyReads},
 		Accept: accept.New(accepting, accept.Options{Store: g.store, Authz: policies, Wake: wake}),
 	})

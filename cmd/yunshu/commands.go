@@ -52,9 +52,7 @@ func (a *app) nounCommand(n noun) *cobra.Command {
 		c.AddCommand(a.actionCommand(n, act))
 	}
 	if n.name == "operation" {
-		c.AddCommand(a.onOne(n, "watch", "Show its steps until it ends", nil, func(cmd *cobra.Command, id string, _ map[string]any) error {
-			return a.follow(cmd.Context(), id)
-		}))
+		c.AddCommand(a.watchCommand(n), a.exportOperationCommand(n), a.steerAllCommand(n, "resume"), a.steerAllCommand(n, "abort"))
 	}
 	return c
 }

@@ -139,9 +139,11 @@ var nouns = []noun{
 			{name: "resize", short: "Give it another size", operation: true, fields: append([]field{{"allow-restart", "allow_restart", truth, "power it off and on where it cannot grow while it runs", ""}}, sizeFields...)},
 		}},
 	{name: "operation", path: "/v1/operations", short: "Accepted work", columns: []string{"id", "kind", "state", "resource_name", "tenant", "region", "actor", "created_at"},
-		filters: []field{byTenant, subtree, {"state", "state", text, "only in this state", ""}, {"kind", "kind", text, "only of this kind, such as vm.provision", ""}, byRegion, {"resource-id", "resource_id", text, "only of this resource", ""}},
+		filters: []field{byTenant, subtree, {"state", "state", text, "only in this state", ""}, {"kind", "kind", text, "only of this kind, such as vm.provision", ""}, byRegion, {"resource-kind", "resource_kind", text, "only on this kind of resource", ""}, {"resource-id", "resource_id", text, "only of this resource", ""},
+			{"older-than", "older_than", text, "only accepted longer ago than this, such as 15m", ""}, {"error-code", "error_code", text, "only with this fault, such as unreachable", ""}},
 		actions: []action{
-			{name: "cancel", short: "Undo it", operation: true}, {name: "resume", short: "Try the blocked step again", operation: true}, {name: "abort", short: "Give up the blocked step and undo", operation: true},
+			{name: "cancel", short: "Undo it", operation: true}, {name: "resume", short: "Try the blocked step again, or go on in another way", operation: true, fields: []field{{"way", "way", text, "retry, skip, host, image, address or roll_back; get lists those that help", ""},
+				{"to", "to", text, "host, image or address to begin again with; default for host and address: another one", ""}, {"reason", "reason", text, "why; needed to skip", ""}}}, {name: "abort", short: "Give up the blocked step and undo", operation: true},
 		}},
 	{name: "audit-event", path: "/v1/audit-events", short: "What was done, by whom", columns: []string{"at", "actor", "action", "resource_kind", "resource_name", "tenant", "outcome"}, noGet: true,
 		filters: []field{{"actor", "actor", text, "only by this user, or this region, such as region/tw", ""}, {"on-behalf-of", "on_behalf_of", text, "only for this user", ""}, {"action", "action", text, "only this, such as vm.create", ""}, byTenant, {"resource-kind", "resource_kind", text, "only on this kind of resource", ""},

@@ -207,7 +207,7 @@ type progress struct {
 	told  map[string]string
 }
 
-var marks = map[string]string{"pending": "·", "running": "…", "succeeded": "✓", "failed": "✗", "undoing": "↶", "undone": "↶"}
+var marks = map[string]string{"pending": "·", "running": "…", "succeeded": "✓", "failed": "✗", "skipped": "»", "undoing": "↶", "undone": "↶"}
 
 func (p *progress) see(op client.Operation) {
 	if p.quiet {
@@ -227,8 +227,15 @@ func (p *progress) see(op client.Operation) {
 	if op.Waiting != "" && !op.Ended() {
 		lines = append(lines, "  "+op.Waiting)
 	}
-	if op.State == "blocked" && op.Error != nil {
-		lines = append(lines, "  blocked: "+op.Error.Message)
+	if a := op.Attempt; a != nil && !op.Ended() {
+		line := fmt.Sprintf("  Attempt %d of %s", a.Number, a.Activity)
+		if a.NextAt != nil {
+			line += " at " + a.NextAt.Local().Format("15:04:05")
+		}
+		if a.Failure != "" {
+			line += "; the last one failed: " + a.Failure
+		}
+		lines = append(lines, line)
 	}
 	if p.live {
 		p.redraw(lines)

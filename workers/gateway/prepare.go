@@ -37,20 +37,27 @@ func ensureAttributes(ctx context.Context, c client.Client, namespace string) er
 	return err
 }
 
-// schedules are what runs by itself, every minute.
-var schedules = []client.ScheduleWorkflowAction{
-	{ID: "operation-sweep", Workflow: contract.Sweep.Name, Args: []any{contract.SweepInput{}}, StaticSummary: "find operations without a workflow"},
-	{ID: "usage-watch", Workflow: contract.UsageWatch.Name, Args: []any{contract.UsageInput{}}, StaticSummary: "look at the quotas and count the day's use"},
+// schedule is what runs by itself.
+type schedule struct {
+	every  time.Duration
+	action client.ScheduleWorkflowAction
+}
+
+// What was terminated in Temporal shows in the database within a minute, so the sweep looks more often than that.
+var schedules = []schedule{
+	{15 * time.Second, client.ScheduleWorkflowAction{ID: "operation-sweep", Workflow: contract.Sweep.Name, Args: []any{contract.SweepInput{}}, StaticSummary: "find operations without a workflow"}},
+	{time.Minute, client.ScheduleWorkflowAction{ID: "usage-watch", Workflow: contract.UsageWatch.Name, Args: []any{contract.UsageInput{}}, StaticSummary: "look at the quotas and count the day's use"}},
 }
 
 // ensureSchedules creates the schedules that do not exist yet. One that exists is left as it is: an operator may have
 // paused or changed it.
 func ensureSchedules(ctx context.Context, c client.Client) error {
-	for _, action := range schedules {
+	for _, s := range schedules {
+		action := s.action
 		action.TaskQueue, action.WorkflowExecutionTimeout = contract.Gateway, 10*time.Minute
 		_, err := c.ScheduleClient().Create(ctx, client.ScheduleOptions{
 			ID: action.ID, Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP, Action: &action,
-			Spec: client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: time.Minute}}, Jitter: 10 * time.Second},
+			Spec: client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: s.every}}, Jitter: s.every / 6},
 		})
 		if err != nil && !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
 			return err

@@ -111,6 +111,16 @@ func (p *Provider) Live() int {
 	return len(p.machines)
 }
 
+// HostOf is the name of the host that a machine is on; empty if there is no such machine.
+func (p *Provider) HostOf(id models.ID) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m := p.machines[id]; m != nil {
+		return m.vm.Host.Name
+	}
+	return ""
+}
+
 // Fail makes the next calls of step fail, one with each of the errors.
 func (p *Provider) Fail(step string, errs ...error) {
 	p.mu.Lock()
