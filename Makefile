@@ -5,7 +5,7 @@ TOOLS := $(CURDIR)/.tools/bin
 BINARIES := yunshu-gateway yunshu-worker yunshu yunshu-vcsim
 WITH_STACK := ./bin/yunshu-dev with-stack --
 
-.PHONY: help run test e2e bench check vuln generate openapi build dev clean-dev clean go-version
+.PHONY: help run test fuzz e2e bench check vuln generate openapi build dev clean-dev clean go-version
 
 help: ## show this
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ dev: go-version
 test: build $(TOOLS)/gotestsum ## all tests, on a PostgreSQL and a Temporal of their own
 	@$(WITH_STACK) $(TOOLS)/gotestsum --format pkgname-and-test-fails -- -timeout 12m -p 2 ./...
 	@cd dev && go test ./...
+
+fuzz: dev ## 20,000 requests generated from the contract, others each time: no 5xx, no hang, no write without its audit event
+	@YUNSHU_FUZZ_SEED=$$RANDOM $(WITH_STACK) go test -count 1 -v -run TestFuzz ./api
 
 e2e: build ## the whole stack from outside: make run, a VM through the CLI, and everything stopped again
 	@go test -tags e2e -count 1 -timeout 15m -v ./test/e2e

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
 
 	"github.com/yunshu/yunshu/api/store"
@@ -45,23 +44,6 @@ func bearerToken(header string) (string, bool) {
 	scheme, token, _ := strings.Cut(header, " ")
 	token = strings.TrimSpace(token)
 	return token, strings.EqualFold(scheme, "bearer") && token != ""
-}
-
-// auditRefusals writes down every write that was refused for lack of rights.
-func (a *API) auditRefusals(ctx huma.Context, next func(huma.Context)) {
-	next(ctx)
-	if ctx.Status() != http.StatusForbidden || ctx.Method() == http.MethodGet {
-		return
-	}
-	// The client may be gone; its attempt is written down all the same.
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx.Context()), 2*time.Second)
-	defer cancel()
-	action, _ := ctx.Operation().Metadata[actionKey].(string)
-	kind, _, _ := strings.Cut(action, ".")
-	on := store.Subject{Kind: kind, ID: ctx.Param("id"), TenantID: scope(ctx.Context()).tenant}
-	if err := a.store.AuditRefusal(bounded, change(ctx.Context(), action), on); err != nil {
-		a.log.ErrorContext(bounded, "refusal not written to the audit log", "request_id", scope(ctx.Context()).id, "error", err)
-	}
 }
 
 const (

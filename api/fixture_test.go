@@ -47,7 +47,7 @@ func newEdge(t *testing.T) *edge {
 func openEdge(t *testing.T, dsn string) (*store.Store, *API) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	s, err := store.Open(ctx, dsn)
+	s, err := store.Open(ctx, postgres.As(dsn, postgres.GatewayRole))
 	require.NoError(t, err)
 	t.Cleanup(func() { cancel(); s.Close() })
 	policies, err := authz.New()
@@ -60,7 +60,10 @@ func openEdge(t *testing.T, dsn string) (*store.Store, *API) {
 }
 
 func migrate(ctx context.Context, dsn string) error {
-	_, err := store.Migrate(ctx, dsn)
+	if _, err := store.Migrate(ctx, dsn); err != nil {
+		return err
+	}
+	_, err := store.SetUp(ctx, dsn, store.Setup{Runtime: postgres.As(dsn, postgres.GatewayRole)})
 	return err
 }
 

@@ -167,6 +167,7 @@ func TestEveryWriteIsInTheAuditLog(t *testing.T) {
 	acme := e.tenant("acme", "")
 	viewer := e.user("viewer", "viewer@acme")
 	e.call(viewer, "PATCH", path("tenants/%s", acme.ID), M{"description": "mine"}, "X-Request-Id", "attempt").problem(models.CodeForbidden)
+	require.NoError(t, e.api.Flush(t.Context()))
 	refused := decode[List[AuditEvent]](e.call(viewer, "GET", "/v1/audit-events?outcome=refused", nil).is(200)).Items
 	require.Len(t, refused, 1)
 	require.Equal(t, "viewer tenant.update refused attempt acme "+acme.ID.String(), strings.Join([]string{
@@ -176,8 +177,11 @@ func TestEveryWriteIsInTheAuditLog(t *testing.T) {
 	done := decode[List[AuditEvent]](e.call(e.admin, "GET", "/v1/audit-events?action=tenant.update&outcome=done&tenant=acme&actor=root&resource_id="+acme.ID.String(), nil).is(200)).Items
 	require.Len(t, done, 1)
 	var detail Tenant
-	require.NoError(t, json.Unmarshal(done[0].Detail, &detail))
+	require.NoError(t, json.Unmarshal(done[0].After, &detail))
 	require.Equal(t, "ours", detail.Description)
+	var before models.Tenant
+	require.NoError(t, json.Unmarshal(done[0].Before, &before))
+	require.Equal(t, "acme", before.Name)
 
 	later := done[0].At.Add(time.Second).Format(time.RFC3339)
 	require.Empty(t, decode[List[AuditEvent]](e.call(e.admin, "GET", "/v1/audit-events?since="+later, nil).is(200)).Items)

@@ -261,6 +261,7 @@ func TestTheInventoryIsForItsPeople(t *testing.T) {
 		c.call(member, "POST", path, body).problem(models.CodeForbidden)
 		refused++
 	}
+	require.NoError(t, c.api.Flush(t.Context()))
 	require.Equal(t, refused, c.count("audit_events WHERE outcome = 'refused'"))
 }
 

@@ -27,10 +27,11 @@ type limiter struct {
 
 	mu      sync.Mutex
 	buckets map[models.ID]*rate.Limiter
+	noted   map[models.ID]time.Time // when the audit log last heard of a token that asks too often
 }
 
 func newLimiter(l RateLimits) *limiter {
-	return &limiter{limits: l, heavy: make(chan struct{}, max(1, l.Heavy)), buckets: map[models.ID]*rate.Limiter{}}
+	return &limiter{limits: l, heavy: make(chan struct{}, max(1, l.Heavy)), buckets: map[models.ID]*rate.Limiter{}, noted: map[models.ID]time.Time{}}
 }
 
 // mostBuckets bounds the memory; a fuller limiter starts over, with everyone's share whole.
@@ -57,6 +58,21 @@ func (l *limiter) wait(id models.ID, perSecond float64, now time.Time) time.Dura
 		r.CancelAt(now) // what is refused costs nothing
 	}
 	return delay
+}
+
+// note says whether the audit log shall hear of a token that asks too often: once in a while, since a row for each of its
+// requests would be what the limit is there to prevent.
+func (l *limiter) note(id models.ID, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Sub(l.noted[id]) < 10*time.Second {
+		return false
+	}
+	if len(l.noted) >= mostBuckets {
+		clear(l.noted)
+	}
+	l.noted[id] = now
+	return true
 }
 
 // admit refuses a request of someone who asks too often.
@@ -89,6 +105,7 @@ func (a *API) admit(c *gin.Context) {
 // heavy are reads that go through much of the database.
 var heavy = map[string]bool{
 	"/v1/ledger-check":               true,
+	"/v1/audit-events/verification":  true,
 	"/v1/tenants/:id/usage":          true,
 	"/v1/tenants/:id/usage-days.csv": true,
 }

@@ -99,3 +99,21 @@ func TestWhatIsRefusedCostsNothing(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// TestAFloodOfRefusalsIsNoFloodOfEvents: the first refused write is in the record, the next ones are not.
+func TestAFloodOfRefusalsIsNoFloodOfEvents(t *testing.T) {
+	t.Parallel()
+	e := newEdge(t)
+	a := e.limited(RateLimits{PerToken: 0.001})
+	ada := e.user("ada")
+	a.limits.limits.PerToken = 0.001
+	for range 5 {
+		callAPI(t, a, ada, "POST", "/v1/tenants", M{"name": "acme"})
+	}
+	require.NoError(t, a.Flush(t.Context()))
+	codes := map[string]int{}
+	for _, ev := range e.audited("outcome=refused") {
+		codes[ev.Code]++
+	}
+	require.Equal(t, map[string]int{string(models.CodeForbidden): 1, string(models.CodeTooManyRequests): 1}, codes)
+}

@@ -45,3 +45,9 @@ func (m *metrics) measure(c *gin.Context) {
 	}
 	m.duration.WithLabelValues(c.Request.Method, route, strconv.Itoa(c.Writer.Status())).Observe(time.Since(start).Seconds())
 }
+
+// countDropped shows how many refusals were counted in the audit log rather than written down one by one.
+func (m *metrics) countDropped(r *prometheus.Registry, refusals *store.Refusals) {
+	promauto.With(r).NewCounterFunc(prometheus.CounterOpts{Name: "yunshu_audit_refusals_dropped_total", Help: "Refused writes that the audit log only has a count of."},
+		func() float64 { return float64(refusals.Dropped()) })
+}

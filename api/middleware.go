@@ -29,7 +29,7 @@ var saneID = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,128}$`)
 
 // identify gives the request an id, or takes over the client's.
 func identify(c *gin.Context) {
-	r := &request{id: c.GetHeader("X-Request-Id")}
+	r := &request{id: c.GetHeader("X-Request-Id"), origin: originOf(c)}
 	if !saneID.MatchString(r.id) {
 		r.id = models.NewID().String()
 	}

@@ -129,6 +129,7 @@ func problemOf(ctx context.Context, err error) *Problem {
 		f = models.Faultf(models.CodeInternal, "We made a mistake. Report the request id; it leads to the mistake in the log.")
 	}
 	info := f.Code.Info()
+	scope(ctx).code = info.Code
 	return &Problem{
 		Type: "/errors/" + string(info.Code), Title: strings.TrimSuffix(info.Title, "."), Status: info.Status, Detail: f.Message,
 		Code: info.Code, RequestID: id, Errors: f.Fields, Shortages: f.Shortages, Reasons: f.Reasons, OperationID: f.Operation, Missing: f.Missing,

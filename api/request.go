@@ -11,11 +11,13 @@ import (
 
 // request is what the middlewares found out about a request, for the handlers.
 type request struct {
-	id     string      // X-Request-Id
+	id     string // X-Request-Id
+	origin store.Origin
 	actor  authz.Actor // after authentication
 	key    string      // Idempotency-Key of a POST
 	hash   []byte      // of method, path and body, for requests that write
 	tenant *models.ID  // that a refusal was about, for the audit log
+	code   models.Code // of the problem that it is answered with
 }
 
 type requestKey struct{}
@@ -34,19 +36,19 @@ func actor(ctx context.Context) authz.Actor { return scope(ctx).actor }
 // change starts the description of a write in the name of the request's actor.
 func change(ctx context.Context, action string) store.Change {
 	r := scope(ctx)
-	return store.Change{Actor: r.actor, RequestID: r.id, Key: r.key, Hash: r.hash, Action: action}
+	return store.Change{Actor: r.actor, RequestID: r.id, Origin: r.origin, Key: r.key, Hash: r.hash, Action: action}
 }
 
 // intent is the request as package accept wants it.
 func intent(ctx context.Context) accept.Request {
 	r := scope(ctx)
-	return accept.Request{Actor: r.actor, RequestID: r.id, Key: r.key, Hash: r.hash}
+	return accept.Request{Actor: r.actor, RequestID: r.id, Origin: r.origin, Key: r.key, Hash: r.hash}
 }
 
-// check asks the policies and remembers the tenant of a refusal for the audit log.
+// check asks the policies and remembers the tenant, for the audit log: the request may still be refused.
 func (a *API) check(ctx context.Context, who authz.Actor, action string, r authz.Resource) error {
 	err := a.authz.Check(who, action, r)
-	if err != nil && len(r.Path) > 0 {
+	if len(r.Path) > 0 {
 		scope(ctx).tenant = &r.Path[len(r.Path)-1]
 	}
 	return err

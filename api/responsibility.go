@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -122,13 +123,25 @@ func (a *API) visibleAssigned(ctx context.Context, kind, ref string) (store.Assi
 // checkOn asks for a right on one resource: by the actor's roles and, where these say no, by whether they maintain it.
 // It returns the resource as it was decided on.
 func (a *API) checkOn(ctx context.Context, action string, r authz.Resource, ref string) (authz.Resource, error) {
+	return a.checkMaintained(ctx, action, r, a.maintains(ctx, r.Kind, ref))
+}
+
+// maintaining tells whether the actor is a maintainer of a resource.
+type maintaining func() (bool, error)
+
+// maintains asks the database once, and only when somebody wants to know.
+func (a *API) maintains(ctx context.Context, kind, ref string) maintaining {
+	return sync.OnceValues(func() (bool, error) { return a.store.Maintains(ctx, actor(ctx).ID, kind, ref) })
+}
+
+func (a *API) checkMaintained(ctx context.Context, action string, r authz.Resource, maintains maintaining) (authz.Resource, error) {
 	who := actor(ctx)
 	err := a.check(ctx, who, action, r)
 	if err == nil {
 		return r, nil
 	}
-	maintains, asked := a.store.Maintains(ctx, who.ID, r.Kind, ref)
-	if asked != nil || !maintains {
+	maintained, asked := maintains()
+	if asked != nil || !maintained {
 		return r, cmp.Or(asked, err)
 	}
 	r.Maintained = true

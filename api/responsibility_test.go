@@ -300,7 +300,7 @@ func TestEveryWriteOfResponsibilityIsAudited(t *testing.T) {
 		events := decode[List[AuditEvent]](e.call(e.admin, "GET", "/v1/audit-events?action="+want+"&outcome=done", nil).is(200)).Items
 		require.Len(t, events, 1, want)
 	}
-	refused := decode[List[AuditEvent]](e.call(e.admin, "GET", "/v1/audit-events?outcome=refused", nil).is(200)).Items
+	refused := e.audited("outcome=refused")
 	require.Len(t, refused, 1)
 	require.Equal(t, "assignment.create", refused[0].Action)
 }

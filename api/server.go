@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
@@ -34,6 +35,8 @@ type Options struct {
 	Metrics    *prometheus.Registry // nil: one of its own
 	Version    string               // of the program
 	Limits     RateLimits           // of each client; zero: none
+
+	TrustedProxies []string // networks whose X-Forwarded-For tells who really asks; none: nobody is believed
 }
 
 // API answers HTTP.
@@ -50,6 +53,8 @@ type API struct {
 	version    string
 	log        *slog.Logger
 	tokens     *tokenCache
+	refusals   *store.Refusals
+	actions    func() map[string]string // of each route, as the policies call them
 	limits     *limiter
 	metrics    *metrics
 	stopping   context.Context // of the gateway, not of a request: ends when it begins to stop
@@ -72,16 +77,17 @@ func New(o Options) *API {
 	}
 	a := &API{
 		store: o.Store, accept: o.Accept, authz: o.Authz, temporal: o.Temporal, temporalUI: strings.TrimSuffix(o.TemporalUI, "/"),
-		version: o.Version, log: o.Logger, tokens: newTokenCache(o.Store), limits: newLimiter(o.Limits), metrics: newMetrics(o.Metrics, o.Store), engine: newEngine(),
+		version: o.Version, log: o.Logger, tokens: newTokenCache(o.Store), limits: newLimiter(o.Limits), metrics: newMetrics(o.Metrics, o.Store), engine: newEngine(o.TrustedProxies),
 	}
+	a.refusals, a.actions = store.NewRefusals(o.Store, o.Logger), sync.OnceValue(a.routeActions)
+	a.metrics.countDropped(o.Metrics, a.refusals)
 	a.stopping, a.stop = context.WithCancel(context.Background())
 	a.namespace, a.workers, a.progress, a.watcher = o.Namespace, newWorkerWatch(o.Temporal), newProgressWatch(o.Temporal, o.Failures), newWatcher(o.Store)
 	a.engine.Use(identify, a.recover, a.logAccess, a.metrics.measure, limitBody)
 	a.engine.NoRoute(noRoute)
 	a.engine.NoMethod(noMethod)
 	a.plainRoutes(o.Metrics)
-	a.huma = humagin.NewWithGroup(a.engine, a.engine.Group("/", a.authenticate, a.admit, readBody, checkText, conditional), config())
-	a.huma.UseMiddleware(a.auditRefusals)
+	a.huma = humagin.NewWithGroup(a.engine, a.engine.Group("/", a.authenticate, a.auditRefusals, a.admit, readBody, checkText, conditional), config())
 	a.routes(a.huma)
 	return a
 }
@@ -108,6 +114,7 @@ func (a *API) routes(h huma.API) {
 	a.registerQuotas(h)
 	a.registerUsage(h)
 	a.registerAuditEvents(h)
+	a.registerHistories(h)
 	a.registerRegions(h)
 	a.registerRacks(h)
 	a.registerGroups(h)
@@ -122,9 +129,10 @@ func (a *API) routes(h huma.API) {
 	describeAccepted(h)
 }
 
-func newEngine() *gin.Engine {
+func newEngine(trusted []string) *gin.Engine {
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
+	_ = e.SetTrustedProxies(trusted) // the configuration has looked at them; of those that cannot be read none is trusted
 	e.HandleMethodNotAllowed = true
 	e.RedirectTrailingSlash = false
 	e.ContextWithFallback = true

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -155,6 +156,11 @@ type listVMsInput struct {
 	Name      string `query:"name" maxLength:"63" doc:"Only with this name." example:"web-1"`
 }
 
+type getVMInput struct {
+	ByID
+	At time.Time `query:"at" doc:"Show it as it was at this time, even if it is gone now." example:"2027-01-01T12:00:00Z"`
+}
+
 type changeVMInput struct {
 	ByID
 	Precondition
@@ -229,6 +235,9 @@ func (a *API) createVM(ctx context.Context, in *createVMInput) (*CreateVMOutput,
 		return &CreateVMOutput{Status: http.StatusOK, Body: vmPlan(plan)}, nil
 	}
 	done, err := a.accept.CreateVM(ctx, in.accept(ctx))
+	if err != nil {
+		a.noteTenant(ctx, in.Body.Tenant)
+	}
 	out, err := a.accepted(ctx, done, err, in.Preference)
 	if err != nil {
 		return nil, err
@@ -272,7 +281,10 @@ func (a *API) listVMs(ctx context.Context, in *listVMsInput) (*ListOutput[VM], e
 	return pageOf(in.Paging, vms, func(v store.VM) string { return v.ID.String() }, vm, filters...), nil
 }
 
-func (a *API) getVM(ctx context.Context, in *ByID) (*Resource[VM], error) {
+func (a *API) getVM(ctx context.Context, in *getVMInput) (*Resource[VM], error) {
+	if !in.At.IsZero() {
+		return a.pastVM(ctx, in.ID, in.At)
+	}
 	v, err := a.store.VM(ctx, in.ID)
 	if store.NotFound(err) {
 		return nil, models.Faultf(models.CodeNotFound, "There is no such vm that you can see.")

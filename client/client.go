@@ -139,13 +139,40 @@ func (c *Client) Do(ctx context.Context, call Call) (Answer, error) {
 }
 
 func (c *Client) once(ctx context.Context, call Call, body []byte, key string) (Answer, error) {
+	resp, err := c.request(ctx, call, body, key)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return Answer{}, &Unreachable{URL: c.URL, Err: err}
+	}
+	answer := Answer{Status: resp.StatusCode, Header: resp.Header, Body: raw}
+	if resp.StatusCode < 400 {
+		return answer, nil
+	}
+	return answer, c.problem(resp, raw)
+}
+
+// problem reads why the gateway refused.
+func (c *Client) problem(resp *http.Response, raw []byte) *Problem {
+	p := &Problem{Status: resp.StatusCode, Title: resp.Status}
+	if err := json.Unmarshal(raw, p); err != nil {
+		p.Detail = fmt.Sprintf("%s did not answer like a Yunshu gateway (%s).", c.URL, resp.Status)
+	}
+	return p
+}
+
+// request sends a call.
+func (c *Client) request(ctx context.Context, call Call, body []byte, key string) (*http.Response, error) {
 	target := strings.TrimRight(c.URL, "/") + call.Path
 	if len(call.Query) > 0 {
 		target += "?" + call.Query.Encode()
 	}
 	req, err := http.NewRequestWithContext(ctx, call.Method, target, bytes.NewReader(body))
 	if err != nil {
-		return Answer{}, fmt.Errorf("make the request: %w", err)
+		return nil, fmt.Errorf("make the request: %w", err)
 	}
 	for k, v := range call.Header {
 		req.Header[k] = v
@@ -165,22 +192,29 @@ func (c *Client) once(ctx context.Context, call Call, body []byte, key string) (
 	}
 	resp, err := h.Do(req)
 	if err != nil {
-		return Answer{}, &Unreachable{URL: c.URL, Err: err}
+		return nil, &Unreachable{URL: c.URL, Err: err}
+	}
+	return resp, nil
+}
+
+// Stream copies what the gateway answers to out while it comes. An answer that broke off is an error.
+func (c *Client) Stream(ctx context.Context, path string, query url.Values, out io.Writer) error {
+	resp, err := c.request(ctx, Call{Method: http.MethodGet, Path: path, Query: query}, nil, "")
+	if err != nil {
+		return err
 	}
 	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return Answer{}, &Unreachable{URL: c.URL, Err: err}
+	if resp.StatusCode >= 400 {
+		raw, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return &Unreachable{URL: c.URL, Err: err}
+		}
+		return c.problem(resp, raw)
 	}
-	answer := Answer{Status: resp.StatusCode, Header: resp.Header, Body: raw}
-	if resp.StatusCode < 400 {
-		return answer, nil
+	if _, err := io.Copy(out, resp.Body); err != nil {
+		return fmt.Errorf("The answer of %s broke off: %w", c.URL, err)
 	}
-	p := &Problem{Status: resp.StatusCode, Title: resp.Status}
-	if err := json.Unmarshal(raw, p); err != nil {
-		p.Detail = fmt.Sprintf("%s did not answer like a Yunshu gateway (%s).", c.URL, resp.Status)
-	}
-	return answer, p
+	return nil
 }
 
 // Get reads one resource into out.

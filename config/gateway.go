@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"strconv"
@@ -15,12 +16,13 @@ import (
 
 // Gateway is what the gateway is told, by the environment alone.
 type Gateway struct {
-	DatabaseURL   Secret // YUNSHU_DATABASE_URL
-	Listen        string // YUNSHU_LISTEN
-	Temporal      Temporal
-	TemporalUIURL string // YUNSHU_TEMPORAL_UI_URL, for links; may be empty
-	PayloadKeys   Secret // YUNSHU_PAYLOAD_KEYS
-	LogLevel      slog.Level
+	DatabaseURL    Secret   // YUNSHU_DATABASE_URL
+	TrustedProxies []string // YUNSHU_TRUSTED_PROXIES: networks whose X-Forwarded-For is believed
+	Listen         string   // YUNSHU_LISTEN
+	Temporal       Temporal
+	TemporalUIURL  string // YUNSHU_TEMPORAL_UI_URL, for links; may be empty
+	PayloadKeys    Secret // YUNSHU_PAYLOAD_KEYS
+	LogLevel       slog.Level
 
 	RequestsPerToken  float64 // YUNSHU_REQUESTS_PER_TOKEN, a second; 0: no limit
 	RequestsPerTenant float64 // YUNSHU_REQUESTS_PER_TENANT, a second; 0: no limit
@@ -44,10 +46,42 @@ func environment() *viper.Viper {
 	return v
 }
 
+// Owner is what the owner of the tables is told, who migrates them.
+type Owner struct {
+	DatabaseURL  Secret // YUNSHU_MIGRATION_DATABASE_URL; default: YUNSHU_DATABASE_URL
+	GatewayURL   Secret // YUNSHU_DATABASE_URL: whose role gets what the gateway needs, and no more
+	RetainMonths int    // YUNSHU_AUDIT_RETENTION_MONTHS: how long audit events are kept; 0: for ever
+}
+
+// ReadOwner reads what migrating needs.
+func ReadOwner() (Owner, error) {
+	v := environment()
+	o := Owner{DatabaseURL: Secret(v.GetString("migration_database_url")), GatewayURL: Secret(v.GetString("database_url"))}
+	if o.DatabaseURL == "" {
+		o.DatabaseURL = o.GatewayURL
+	}
+	if err := checkDatabase("YUNSHU_DATABASE_URL", o.GatewayURL); err != nil {
+		return Owner{}, err
+	}
+	if err := checkDatabase("YUNSHU_MIGRATION_DATABASE_URL", o.DatabaseURL); err != nil {
+		return Owner{}, err
+	}
+	months := v.GetString("audit_retention_months")
+	if months == "" {
+		return o, nil
+	}
+	n, err := strconv.Atoi(months)
+	if err != nil || n < 0 || n > 1200 {
+		return Owner{}, fmt.Errorf("YUNSHU_AUDIT_RETENTION_MONTHS must be a number of months from 0, which is for ever, to 1200; it is %q", months)
+	}
+	o.RetainMonths = n
+	return o, nil
+}
+
 // ReadDatabase reads the little that work on the database alone needs.
 func ReadDatabase() (Secret, error) {
 	dsn := Secret(environment().GetString("database_url"))
-	return dsn, checkDatabase(dsn)
+	return dsn, checkDatabase("YUNSHU_DATABASE_URL", dsn)
 }
 
 // ReadGateway reads the environment and reports everything that is wrong with it at once.
@@ -72,12 +106,18 @@ func ReadGateway() (Gateway, error) {
 	if err := g.LogLevel.UnmarshalText([]byte(v.GetString("log_level"))); err != nil {
 		wrong = append(wrong, errors.New("YUNSHU_LOG_LEVEL must be debug, info, warn or error"))
 	}
-	wrong = append(wrong, checkDatabase(g.DatabaseURL), checkAddress("YUNSHU_LISTEN", g.Listen), checkAddress("YUNSHU_TEMPORAL_ADDRESS", g.Temporal.Address))
+	wrong = append(wrong, checkDatabase("YUNSHU_DATABASE_URL", g.DatabaseURL), checkAddress("YUNSHU_LISTEN", g.Listen), checkAddress("YUNSHU_TEMPORAL_ADDRESS", g.Temporal.Address))
 	if strings.TrimSpace(g.Temporal.Namespace) == "" {
 		wrong = append(wrong, errors.New("YUNSHU_TEMPORAL_NAMESPACE must not be empty"))
 	}
 	if u, err := url.Parse(g.TemporalUIURL); g.TemporalUIURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		wrong = append(wrong, errors.New("YUNSHU_TEMPORAL_UI_URL must look like http://127.0.0.1:8233"))
+	}
+	for network := range strings.FieldsFuncSeq(v.GetString("trusted_proxies"), func(r rune) bool { return r == ',' || r == ' ' }) {
+		g.TrustedProxies = append(g.TrustedProxies, network)
+		if _, err := netip.ParsePrefix(network); err != nil {
+			wrong = append(wrong, fmt.Errorf("YUNSHU_TRUSTED_PROXIES must list networks such as 10.0.0.0/8; %q is none", network))
+		}
 	}
 	if g.PayloadKeys == "" {
 		wrong = append(wrong, errors.New("YUNSHU_PAYLOAD_KEYS is missing; it must be the same as the workers', such as k1= followed by 32 bytes in base64"))
@@ -89,13 +129,13 @@ func ReadGateway() (Gateway, error) {
 }
 
 // checkDatabase never shows the address: a password is in it.
-func checkDatabase(dsn Secret) error {
+func checkDatabase(name string, dsn Secret) error {
 	if dsn == "" {
-		return errors.New("YUNSHU_DATABASE_URL is missing; it must look like postgres://user:password@host:5432/name")
+		return fmt.Errorf("%s is missing; it must look like postgres://user:password@host:5432/name", name)
 	}
 	u, err := url.Parse(dsn.Reveal())
 	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || len(u.Path) < 2 {
-		return errors.New("YUNSHU_DATABASE_URL must look like postgres://user:password@host:5432/name")
+		return fmt.Errorf("%s must look like postgres://user:password@host:5432/name", name)
 	}
 	return nil
 }

@@ -13,11 +13,13 @@ func TestReadGateway(t *testing.T) { // not parallel: it sets the environment
 	t.Setenv("YUNSHU_DATABASE_URL", "postgres://yunshu:hunter2@127.0.0.1:5432/yunshu")
 	t.Setenv("YUNSHU_PAYLOAD_KEYS", "k=v")
 	t.Setenv("YUNSHU_LOG_LEVEL", "debug")
+	t.Setenv("YUNSHU_TRUSTED_PROXIES", "10.0.0.0/8, fd00::/8")
 	got, err := ReadGateway()
 	require.NoError(t, err)
 	require.Equal(t, Gateway{
 		DatabaseURL: "postgres://yunshu:hunter2@127.0.0.1:5432/yunshu", Listen: "127.0.0.1:8080",
 		Temporal: Temporal{Address: "127.0.0.1:7233", Namespace: "default"}, PayloadKeys: "k=v", LogLevel: slog.LevelDebug,
+		TrustedProxies:   []string{"10.0.0.0/8", "fd00::/8"},
 		RequestsPerToken: 200, RequestsPerTenant: 1000, HeavyReads: 4,
 	}, got)
 	require.NotContains(t, fmt.Sprintf("%v %+v %#v", got, got, got), "hunter2")
@@ -26,7 +28,7 @@ func TestReadGateway(t *testing.T) { // not parallel: it sets the environment
 func TestReadGatewayReportsEverythingAtOnce(t *testing.T) { // not parallel: it sets the environment
 	for name, value := range map[string]string{
 		"DATABASE_URL": "mysql://root:hunter2@db", "LISTEN": "here", "TEMPORAL_ADDRESS": "there", "TEMPORAL_NAMESPACE": " ",
-		"TEMPORAL_UI_URL": "127.0.0.1:8233", "PAYLOAD_KEYS": "", "LOG_LEVEL": "loud",
+		"TEMPORAL_UI_URL": "127.0.0.1:8233", "TRUSTED_PROXIES": "everyone", "PAYLOAD_KEYS": "", "LOG_LEVEL": "loud",
 		"REQUESTS_PER_TOKEN": "many", "REQUESTS_PER_TENANT": "-1", "HEAVY_READS": "1.5",
 	} {
 		t.Setenv("YUNSHU_"+name, value)
@@ -44,7 +46,28 @@ func TestReadGatewayReportsEverythingAtOnce(t *testing.T) { // not parallel: it 
 		`YUNSHU_TEMPORAL_ADDRESS must be an address with a port, such as 127.0.0.1:8080; it is "there"`,
 		"YUNSHU_TEMPORAL_NAMESPACE must not be empty",
 		"YUNSHU_TEMPORAL_UI_URL must look like http://127.0.0.1:8233",
+		`YUNSHU_TRUSTED_PROXIES must list networks such as 10.0.0.0/8; "everyone" is none`,
 		"YUNSHU_PAYLOAD_KEYS is missing; it must be the same as the workers', such as k1= followed by 32 bytes in base64",
 	}, strings.Split(err.Error(), "\n"))
 	require.NotContains(t, err.Error(), "hunter2")
+}
+
+func TestReadOwner(t *testing.T) { // not parallel: it sets the environment
+	t.Setenv("YUNSHU_DATABASE_URL", "postgres://gateway:hunter2@127.0.0.1:5432/yunshu")
+	got, err := ReadOwner()
+	require.NoError(t, err)
+	require.Equal(t, Owner{DatabaseURL: got.GatewayURL, GatewayURL: "postgres://gateway:hunter2@127.0.0.1:5432/yunshu"}, got)
+	t.Setenv("YUNSHU_MIGRATION_DATABASE_URL", "postgres://owner:hunter2@127.0.0.1:5432/yunshu")
+	t.Setenv("YUNSHU_AUDIT_RETENTION_MONTHS", "24")
+	got, err = ReadOwner()
+	require.NoError(t, err)
+	require.Equal(t, Owner{DatabaseURL: "postgres://owner:hunter2@127.0.0.1:5432/yunshu", GatewayURL: "postgres://gateway:hunter2@127.0.0.1:5432/yunshu", RetainMonths: 24}, got)
+	for _, months := range []string{"-1", "a year", "1201"} {
+		t.Setenv("YUNSHU_AUDIT_RETENTION_MONTHS", months)
+		_, err = ReadOwner()
+		require.ErrorContains(t, err, "YUNSHU_AUDIT_RETENTION_MONTHS must be")
+	}
+	t.Setenv("YUNSHU_MIGRATION_DATABASE_URL", "mysql://hunter2")
+	_, err = ReadOwner()
+	require.EqualError(t, err, "YUNSHU_MIGRATION_DATABASE_URL must look like postgres://user:password@host:5432/name")
 }

@@ -60,22 +60,35 @@ type RoleBinding struct {
 // TableName names the table.
 func (RoleBinding) TableName() string { return "role_bindings" }
 
-// AuditEvent records one write, or one refused.
+// AuditEvent records one write, one that was refused, a sign-in, a read of a secret, or what a region reported or asked.
 type AuditEvent struct {
-	ID           ID        `gorm:"column:id;primaryKey"`
-	At           time.Time `gorm:"column:at;default:now()"`
-	ActorID      *ID       `gorm:"column:actor_id"`
-	Actor        string    `gorm:"column:actor"`
-	Action       string    `gorm:"column:action"`
-	ResourceKind string    `gorm:"column:resource_kind"`
-	ResourceID   string    `gorm:"column:resource_id"`
-	ResourceName string    `gorm:"column:resource_name"`
-	TenantID     *ID       `gorm:"column:tenant_id"`
-	OperationID  *ID       `gorm:"column:operation_id"`
-	RequestID    string    `gorm:"column:request_id"`
-	Outcome      string    `gorm:"column:outcome"` // accepted, done or refused
-	Detail       []byte    `gorm:"column:detail;type:jsonb"`
+	ID            ID        `gorm:"column:id;primaryKey"`
+	At            time.Time `gorm:"column:at;default:now()"`
+	ActorID       *ID       `gorm:"column:actor_id"`
+	Actor         string    `gorm:"column:actor"`
+	OnBehalfOf    string    `gorm:"column:on_behalf_of"` // for whom, where the actor is a region or a service
+	RemoteAddress string    `gorm:"column:remote_address"`
+	UserAgent     string    `gorm:"column:user_agent"`
+	RequestID     string    `gorm:"column:request_id"`
+	Action        string    `gorm:"column:action"`
+	ResourceKind  string    `gorm:"column:resource_kind"`
+	ResourceID    string    `gorm:"column:resource_id"`
+	ResourceName  string    `gorm:"column:resource_name"`
+	TenantID      *ID       `gorm:"column:tenant_id"`
+	OperationID   *ID       `gorm:"column:operation_id"`
+	Outcome       string    `gorm:"column:outcome"`           // one of the outcomes below
+	Code          string    `gorm:"column:code"`              // why it was refused
+	Before        []byte    `gorm:"column:before;type:jsonb"` // the resource as it was
+	After         []byte    `gorm:"column:detail;type:jsonb" db:"detail"` // the resource as it became, or what else there is to say
+	TxID          int64     `gorm:"column:txid"`              // the transaction that wrote it
 }
+
+// Outcomes of what the audit log records.
+const (
+	AuditAccepted = "accepted" // an operation is on its way
+	AuditDone     = "done"
+	AuditRefused  = "refused"
+)
 
 // TableName names the table.
 func (AuditEvent) TableName() string { return "audit_events" }

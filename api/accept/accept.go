@@ -33,6 +33,7 @@ import (
 type Request struct {
 	Actor     authz.Actor
 	RequestID string
+	Origin    store.Origin
 	Key       string // Idempotency-Key; empty: none
 	Hash      []byte // of method, path and body
 }

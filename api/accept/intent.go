@@ -50,8 +50,9 @@ SELECT $1, $2, $3, $4, $5
 WHERE NOT EXISTS (SELECT FROM operation_intents WHERE operation_id = $2 AND kind = $3 AND dispatched_at IS NULL)`
 
 	auditIntent = `
-INSERT INTO audit_events (id, actor_id, actor, action, resource_kind, resource_id, resource_name, tenant_id, operation_id, request_id, outcome)
-VALUES ($1, $2, $3, $4, 'operation', $5, $6, $7, $8, $9, 'accepted')`
+INSERT INTO audit_events (id, actor_id, actor, action, resource_kind, resource_id, resource_name, tenant_id, operation_id, request_id, outcome,
+	remote_address, user_agent, on_behalf_of)
+VALUES ($1, $2, $3, $4, 'operation', $5, $6, $7, $8, $9, 'accepted', $10, $11, $12)`
 )
 
 func (a *Accepter) tryIntend(ctx context.Context, conn *pgxpool.Conn, req Request, id models.ID, kind string, from []models.OperationState) (models.Operation, error) {
@@ -83,7 +84,8 @@ func (a *Accepter) tryIntend(ctx context.Context, conn *pgxpool.Conn, req Reques
 	}
 	b = &pgx.Batch{}
 	b.Queue(insertIntent, models.NewID(), id, kind, req.Actor.ID, req.Actor.Name)
-	b.Queue(auditIntent, models.NewID(), req.Actor.ID, req.Actor.Name, action, id.String(), op.ResourceName, op.TenantID, id, req.RequestID)
+	b.Queue(auditIntent, models.NewID(), req.Actor.ID, req.Actor.Name, action, id.String(), op.ResourceName, op.TenantID, id, req.RequestID,
+		req.Origin.RemoteAddress, req.Origin.UserAgent, req.Origin.OnBehalfOf)
 	b.Queue("COMMIT")
 	return op, send(ctx, conn, b)
 }

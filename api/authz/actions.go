@@ -13,7 +13,9 @@ var groups = map[string][]string{
 	// look: read what a tenant has. A subnet is in both: some are everyone's, some a tenant's.
 	"look": {"tenant.read", "quota.read", "quota-event.read", "vm.read", "operation.read", "ip-address.read", "role-binding.read", "subnet.read", "assignment.read"},
 	// record: read what happened.
-	"record": {"audit-event.read"},
+	"record": {"audit-event.read", "audit-event.export"},
+	// examine: prove that the record is whole.
+	"examine": {"audit-event.verify"},
 	// use: work with a tenant's resources.
 	"use": {
 		"vm.create", "vm.power", "vm.resize", "vm.delete", "operation.cancel", "operation.resume", "operation.abort",

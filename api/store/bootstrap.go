@@ -33,7 +33,7 @@ func (s *Store) Bootstrap(ctx context.Context, name string, ttl time.Duration) (
 		}
 		c := Change{Action: "token.create"}
 		c.Actor.Name = "bootstrap"
-		return audit(db, c, Subject{Kind: "token", ID: row.ID.String(), Name: row.Name}, "done", map[string]any{"user": name, "expires_at": row.ExpiresAt})
+		return audit(db, c, Subject{Kind: "token", ID: row.ID.String(), Name: row.Name}, models.AuditDone, map[string]any{"user": name, "expires_at": row.ExpiresAt})
 	})
 	return secret, err
 }

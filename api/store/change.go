@@ -19,6 +19,7 @@ import (
 type Change struct {
 	Actor       authz.Actor
 	RequestID   string
+	Origin      Origin
 	Key         string // Idempotency-Key; empty: none
 	Hash        []byte // of method, path and body
 	Action      string // as the policies call it, such as tenant.create
@@ -90,7 +91,7 @@ func write[T any](ctx context.Context, s *Store, c Change, fn func(tx Tx) (Answe
 		if err := remember(db, c, answer); err != nil {
 			return err
 		}
-		return audit(db, c, answer.Subject, "done", answer.Detail)
+		return audit(db, c, answer.Subject, models.AuditDone, answer.Detail)
 	})
 	if errors.Is(err, errTakeBack) {
 		err = nil

@@ -100,8 +100,11 @@ func (s *Store) RecordHypervisors(ctx context.Context, in contract.RecordInput) 
 			out.Missing = len(missing)
 			changed = append(changed, missing...)
 		}
-		_, err = tx.Exec(ctx, "SELECT refresh_hypervisors($1)", changed)
-		return err
+		if _, err = tx.Exec(ctx, "SELECT refresh_hypervisors($1)", changed); err != nil {
+			return fmt.Errorf("refresh what placement reads: %w", err)
+		}
+		return writeRegionAudit(ctx, tx, in.Region, contract.RegionRecord.Name, in.OperationID, map[string]any{
+			"hypervisors": len(in.Hypervisors), "last": in.Last, "added": out.Added, "changed": out.Changed, "missing": out.Missing})
 	})
 	if err != nil {
 		return contract.Recorded{}, fmt.Errorf("record hypervisors of region %s: %w", in.Region, err)

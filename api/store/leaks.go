@@ -60,7 +60,10 @@ func (s *Store) CompareMachines(ctx context.Context, in contract.CompareInput) (
 	if err != nil {
 		return contract.Findings{}, fmt.Errorf("compare machines of region %s: %w", in.Region, err)
 	}
-	return contract.Findings{Findings: found}, nil
+	// The region learns which of its machines differ, and nothing else.
+	err = writeRegionAudit(ctx, s.Pool, in.Region, contract.LeakCompare.Name, in.OperationID,
+		map[string]any{"after": in.After, "machines": len(in.Machines), "last": in.Last, "findings": len(found)})
+	return contract.Findings{Findings: found}, err
 }
 
 // parseAfter reads where a window begins; empty is before everything.

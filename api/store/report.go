@@ -23,6 +23,7 @@ func (s *Store) Report(ctx context.Context, r contract.Report) (contract.Reporte
 	queueOperation(b, r).QueryRow(func(row pgx.Row) error { return row.Scan(&applied) })
 	queueSteps(b, r)
 	queueVM(b, r)
+	queueReportAudit(b, r)
 	b.Queue("COMMIT")
 	if err := s.sendAtomically(ctx, b); err != nil {
 		return contract.Reported{}, fmt.Errorf("apply report %d of operation %s: %w", r.Seq, r.OperationID, err)

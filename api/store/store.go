@@ -5,6 +5,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,6 +21,8 @@ import (
 type Store struct {
 	Pool *pgxpool.Pool
 	DB   *gorm.DB
+
+	closed atomic.Bool
 }
 
 // Open connects lazily: it returns without an error while Postgres is down.
@@ -62,4 +65,7 @@ func Open(ctx context.Context, dsn string) (*Store, error) {
 }
 
 // Close closes every connection.
-func (s *Store) Close() { s.Pool.Close() }
+func (s *Store) Close() {
+	s.closed.Store(true)
+	s.Pool.Close()
+}

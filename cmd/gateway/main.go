@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -36,7 +37,8 @@ func command() *cobra.Command {
 	root := &cobra.Command{
 		Use: "yunshu-gateway", Short: "The API gateway of Yunshu",
 		Long: "The API gateway of Yunshu.\n\nIt is configured by the environment: YUNSHU_DATABASE_URL, YUNSHU_LISTEN, YUNSHU_TEMPORAL_ADDRESS,\n" +
-			"YUNSHU_TEMPORAL_NAMESPACE, YUNSHU_TEMPORAL_UI_URL, YUNSHU_PAYLOAD_KEYS, YUNSHU_LOG_LEVEL.",
+			"YUNSHU_TEMPORAL_NAMESPACE, YUNSHU_TEMPORAL_UI_URL, YUNSHU_PAYLOAD_KEYS, YUNSHU_TRUSTED_PROXIES, YUNSHU_LOG_LEVEL;\n" +
+			"and for migrate YUNSHU_MIGRATION_DATABASE_URL, YUNSHU_AUDIT_RETENTION_MONTHS.",
 		SilenceUsage: true, SilenceErrors: true, Version: version(),
 	}
 	root.AddCommand(serveCommand(), migrateCommand(), bootstrapCommand(), openapiCommand())
@@ -69,22 +71,35 @@ func migrateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "migrate", Short: "Bring the database to the newest schema", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			dsn, err := config.ReadDatabase()
+			owner, err := config.ReadOwner()
 			if err != nil {
 				return err
 			}
 			slog.SetDefault(logger(os.Stderr, slog.LevelInfo))
-			if err := awaitPostgres(cmd.Context(), dsn.Reveal()); err != nil {
-				return err
-			}
-			to, err := store.Migrate(cmd.Context(), dsn.Reveal())
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "The database is at schema version %d.\n", to)
-			return err
+			return migrate(cmd.Context(), cmd.OutOrStdout(), owner)
 		},
 	}
+}
+
+// migrate brings the schema up to date, and then the rights on it: new tables need them too.
+func migrate(ctx context.Context, out io.Writer, o config.Owner) error {
+	dsn := o.DatabaseURL.Reveal()
+	if err := awaitPostgres(ctx, dsn); err != nil {
+		return err
+	}
+	to, err := store.Migrate(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	separate, err := store.SetUp(ctx, dsn, store.Setup{Runtime: o.GatewayURL.Reveal(), RetainMonths: o.RetainMonths})
+	if err != nil {
+		return err
+	}
+	if !separate {
+		slog.WarnContext(ctx, "the gateway's role owns the tables, so that only triggers keep the audit log from being changed; give the gateway a role of its own by YUNSHU_MIGRATION_DATABASE_URL")
+	}
+	_, err = fmt.Fprintf(out, "The database is at schema version %d.\n", to)
+	return err
 }
 
 func bootstrapCommand() *cobra.Command {

@@ -103,6 +103,27 @@ func TestFromAnEmptyDatabaseToTheFirstAnswer(t *testing.T) { // not parallel: it
 	}
 }
 
+func TestMigrateGivesTheGatewayARoleOfItsOwn(t *testing.T) { // not parallel: it sets the environment
+	owner, _ := environment(t)
+	t.Setenv("YUNSHU_MIGRATION_DATABASE_URL", owner)
+	t.Setenv("YUNSHU_DATABASE_URL", postgres.As(owner, postgres.GatewayRole))
+	t.Setenv("YUNSHU_AUDIT_RETENTION_MONTHS", "13")
+	for range 2 { // again after every upgrade
+		_, err := run(t.Context(), "migrate")
+		require.NoError(t, err)
+	}
+	_, err := run(t.Context(), "bootstrap")
+	require.NoError(t, err)
+	conn, err := pgx.Connect(t.Context(), postgres.As(owner, postgres.GatewayRole))
+	require.NoError(t, err)
+	defer conn.Close(context.Background())
+	_, err = conn.Exec(t.Context(), "DELETE FROM audit_events")
+	require.ErrorContains(t, err, "permission denied")
+	var months int
+	require.NoError(t, conn.QueryRow(t.Context(), "SELECT retain_months FROM audit_settings").Scan(&months))
+	require.Equal(t, 13, months)
+}
+
 func TestServeRefusesASchemaItDoesNotKnow(t *testing.T) { // not parallel: it sets the environment
 	dsn, _ := environment(t)
 	_, err := run(t.Context(), "migrate")

@@ -72,6 +72,8 @@ func serve(ctx context.Context, c config.Gateway, p parts) error {
 		all.Go(func() error { return g.runWorker(ctx) })
 	}
 	all.Go(func() error { g.forgetKeys(ctx); return nil })
+	all.Go(func() error { g.sealAudit(ctx); return nil })
+	all.Go(func() error { g.keepAudit(ctx); return nil })
 	if p.http {
 		all.Go(func() error { return g.serveHTTP(ctx, wake) })
 	}
@@ -94,7 +96,7 @@ func (g *gatewayProcess) serveHTTP(ctx context.Context, wake func()) error {
 	accepting, stopAccepting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAccepting() // after the last request
 	edge := api.New(api.Options{
-		Store: g.store, Authz: policies, Temporal: g.temporal, TemporalUI: g.config.TemporalUIURL, Namespace: g.config.Temporal.Namespace, Failures: failures, Logger: g.log, Metrics: g.metrics, Version: version(),
+		Store: g.store, Authz: policies, Temporal: g.temporal, TemporalUI: g.config.TemporalUIURL, Namespace: g.config.Temporal.Namespace, Failures: failures, Logger: g.log, Metrics: g.metrics, Version: version(), TrustedProxies: g.config.TrustedProxies,
 		Limits: api.RateLimits{PerToken: g.config.RequestsPerToken, PerTenant: g.config.RequestsPerTenant, Heavy: g.config.HeavyReads},
 		Accept: accept.New(accepting, accept.Options{Store: g.store, Authz: policies, Wake: wake}),
 	})
@@ -117,6 +119,11 @@ func (g *gatewayProcess) serveHTTP(ctx context.Context, wake func()) error {
 	}
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
+	defer func() {
+		if err := edge.Flush(bounded); err != nil {
+			g.log.ErrorContext(bounded, "refusals not written to the audit log", "error", err)
+		}
+	}()
 	if err := server.Shutdown(bounded); err != nil {
 		return errors.Join(fmt.Errorf("requests were still under way after %s: %w", grace, err), server.Close())
 	}

@@ -45,6 +45,9 @@ func (a *app) nounCommand(n noun) *cobra.Command {
 			return a.send(cmd, n, client.Call{Method: http.MethodDelete, Path: n.path + "/" + id}, n.wait)
 		}))
 	}
+	if n.history {
+		c.AddCommand(a.historyCommand(n))
+	}
 	for _, act := range n.actions {
 		c.AddCommand(a.actionCommand(n, act))
 	}
@@ -71,8 +74,22 @@ func (a *app) listCommand(n noun) *cobra.Command {
 }
 
 func (a *app) getCommand(n noun) *cobra.Command {
-	return a.onOne(n, "get", "Show one", nil, func(cmd *cobra.Command, id string, _ map[string]any) error {
-		return a.send(cmd, n, client.Call{Method: http.MethodGet, Path: n.path + "/" + id}, false)
+	c := a.onOne(n, "get", "Show one", nil, func(cmd *cobra.Command, id string, _ map[string]any) error {
+		return a.send(cmd, n, client.Call{Method: http.MethodGet, Path: n.path + "/" + id, Query: query(cmd, n.past)}, false)
+	})
+	a.addFlags(c, n.past)
+	return c
+}
+
+// historyCommand shows what one has been. One that is gone is named by its id.
+func (a *app) historyCommand(n noun) *cobra.Command {
+	columns := []string{"from", "until", "changed_by.actor", "changed_by.action", "attributes.name", "attributes.state", "attributes.version", "removed_by.actor"}
+	return a.onOne(n, "history", "Everything that it has been, the newest first; with -o json all of its fields", nil, func(cmd *cobra.Command, id string, _ map[string]any) error {
+		versions, err := a.client.List(cmd.Context(), n.path+"/"+id+"/history", nil, 0)
+		if err != nil {
+			return err
+		}
+		return a.print(versions, columns)
 	})
 }
 

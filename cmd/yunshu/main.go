@@ -97,7 +97,8 @@ func command(out *os.File) *cobra.Command {
 	for _, n := range nouns {
 		root.AddCommand(a.nounCommand(n))
 	}
-	root.AddCommand(a.meCommand(), a.responsibleCommand(), a.leakCheckCommand(), a.ledgerCheckCommand(), a.loginCommand(), a.logoutCommand(), a.whoamiCommand())
+	root.AddCommand(a.meCommand(), a.responsibleCommand(), a.leakCheckCommand(), a.ledgerCheckCommand(), a.auditCommand())
+	root.AddCommand(a.loginCommand(), a.logoutCommand(), a.whoamiCommand())
 	return root
 }
 

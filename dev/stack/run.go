@@ -35,9 +35,9 @@ type stack struct {
 	failed   chan *child
 	stops    []func() // of the parts in this process, in the order of their start
 
-	dsn, keys, url, token string
-	temporal              *temporal.Server
-	vcenters              map[string]vcenter
+	owner, dsn, keys, url, token string // owner is the database as its tables' owner sees it, dsn as the gateway does
+	temporal                     *temporal.Server
+	vcenters                     map[string]vcenter
 }
 
 type vcenter struct{ url, user, passwordFile, ca string }
@@ -159,7 +159,8 @@ func (s *stack) startPostgres(ctx context.Context) (string, error) {
 	if err := ensureDatabase(ctx, server); err != nil {
 		return "", err
 	}
-	s.dsn = server.DSN("yunshu")
+	s.owner = server.DSN("yunshu")
+	s.dsn = strings.Replace(s.owner, "postgres://yunshu@", "postgres://yunshu_gateway@", 1)
 	return fmt.Sprintf("127.0.0.1:%d", port), os.WriteFile(filepath.Join(s.dir, "postgres.dir"), []byte(dir+"\n"), 0o600)
 }
 
@@ -225,10 +226,10 @@ func (s *stack) gatewayEnv() []string {
 	}
 }
 
-// finish runs a program to its end and returns what it printed.
-func (s *stack) finish(ctx context.Context, program string, args ...string) ([]byte, error) {
+// finish runs a program with more environment to its end and returns what it printed.
+func (s *stack) finish(ctx context.Context, env []string, program string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(s.root, "bin", program), args...)
-	cmd.Env = append(os.Environ(), s.gatewayEnv()...)
+	cmd.Env = append(append(os.Environ(), s.gatewayEnv()...), env...)
 	out, err := cmd.Output()
 	var ended *exec.ExitError
 	if errors.As(err, &ended) {
@@ -238,7 +239,7 @@ func (s *stack) finish(ctx context.Context, program string, args ...string) ([]b
 }
 
 func (s *stack) migrate(ctx context.Context) (string, error) {
-	out, err := s.finish(ctx, "yunshu-gateway", "migrate")
+	out, err := s.finish(ctx, []string{"YUNSHU_MIGRATION_DATABASE_URL=" + s.owner}, "yunshu-gateway", "migrate")
 	return strings.TrimSpace(string(out)), err
 }
 
@@ -300,7 +301,7 @@ func (s *stack) login(ctx context.Context) error {
 			return nil
 		}
 	}
-	out, err := s.finish(ctx, "yunshu-gateway", "bootstrap", "--ttl", "720h")
+	out, err := s.finish(ctx, nil, "yunshu-gateway", "bootstrap", "--ttl", "720h")
 	if err != nil {
 		return err
 	}

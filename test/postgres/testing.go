@@ -122,6 +122,19 @@ func execute(ctx context.Context, dsn, sql string) error {
 	return err
 }
 
+// As is the same database for another role: the gateway does not run as the owner of its tables.
+func As(dsn, role string) string {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return dsn // it was good enough to connect with
+	}
+	u.User = url.User(role)
+	return u.String()
+}
+
+// GatewayRole is the role that tests give the gateway.
+const GatewayRole = "yunshu_gateway"
+
 func withDatabase(dsn, database string) string {
 	u, err := url.Parse(dsn)
 	if err != nil {
