@@ -76,11 +76,11 @@ type AuditEvent struct {
 	ResourceName  string    `gorm:"column:resource_name"`
 	TenantID      *ID       `gorm:"column:tenant_id"`
 	OperationID   *ID       `gorm:"column:operation_id"`
-	Outcome       string    `gorm:"column:outcome"`           // one of the outcomes below
-	Code          string    `gorm:"column:code"`              // why it was refused
-	Before        []byte    `gorm:"column:before;type:jsonb"` // the resource as it was
+	Outcome       string    `gorm:"column:outcome"`                       // one of the outcomes below
+	Code          string    `gorm:"column:code"`                          // why it was refused
+	Before        []byte    `gorm:"column:before;type:jsonb"`             // the resource as it was
 	After         []byte    `gorm:"column:detail;type:jsonb" db:"detail"` // the resource as it became, or what else there is to say
-	TxID          int64     `gorm:"column:txid"`              // the transaction that wrote it
+	TxID          int64     `gorm:"column:txid"`                          // the transaction that wrote it
 }
 
 // Outcomes of what the audit log records.
