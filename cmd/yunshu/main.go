@@ -83,7 +83,7 @@ func command(out *os.File) *cobra.Command {
 		Long: "The command line of Yunshu, the API hub of a private cloud.\n\nIt finds the gateway in YUNSHU_URL. Sign in with yunshu login, or give a token in YUNSHU_TOKEN.\n\n" +
 			"Exit status: 0 done, 1 the operation failed or was cancelled, 2 wrong usage, 3 the gateway cannot be reached, 4 the gateway refused.",
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if cmd.HasSubCommands() || cmd.Name() == cobra.ShellCompRequestCmd {
+			if cmd.HasSubCommands() && cmd.Annotations[asks] == "" || cmd.Name() == cobra.ShellCompRequestCmd {
 				return nil // it only explains itself, or completes
 			}
 			return a.configure()
@@ -101,6 +101,9 @@ func command(out *os.File) *cobra.Command {
 	root.AddCommand(a.loginCommand(), a.logoutCommand(), a.whoamiCommand())
 	return root
 }
+
+// asks marks a command that asks the gateway although it has commands below it.
+const asks = "asks the gateway"
 
 func (a *app) configure() error {
 	if err := a.configureGateway(); err != nil {
