@@ -36,9 +36,10 @@ type counter struct {
 	back   func(url.Values) url.Values // what the browser brings back for what it was sent with
 	gives  func(w http.ResponseWriter) // the gateway's answer to an ID token
 	key    *ecdsa.PrivateKey
-	nonce  string
-	mu     sync.Mutex
-	tokens []string // with which the gateway was asked
+
+	mu     sync.Mutex // guards polls, and what follows
+	nonce  string     // that the browser was sent with
+	tokens []string   // with which the gateway was asked
 }
 
 func newCounter(t *testing.T) *counter {
