@@ -73,7 +73,7 @@ func (c *callback) code(ctx context.Context) (string, error) {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return "", refuse("Nobody signed in within %s. Try again; where no browser can reach this machine, use yunshu login --device.", signInPatience)
 		}
-		return "", ctx.Err()
+		return "", errInterrupted
 	}
 }
 

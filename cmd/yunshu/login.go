@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -72,10 +73,20 @@ func (a *app) keep(cmd *cobra.Command, token idToken) error {
 	if one.Token == "" {
 		return refuse("The gateway at %s accepted the sign-in and gave no token.", a.client.URL)
 	}
+	before, found, err := a.credentials.of(a.client.URL)
+	if err != nil {
+		return err
+	}
 	if err := a.credentials.put(a.client.URL, one); err != nil {
 		return err
 	}
-	a.warnOfOtherTokens(cmd, "goes before this sign-in")
+	if found {
+		// Nobody has it any more. Where this fails, it ends by itself.
+		_ = a.signOut(cmd.Context(), before.Token)
+	}
+	if os.Getenv("YUNSHU_TOKEN") != "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), "YUNSHU_TOKEN is set and goes before this sign-in. To use the sign-in: unset YUNSHU_TOKEN")
+	}
 	if a.format != "table" {
 		raw, err := json.Marshal(map[string]any{"gateway": address(a.client.URL), "user": one.User, "user_id": one.UserID, "expires_at": one.ExpiresAt})
 		if err != nil {
@@ -85,13 +96,6 @@ func (a *app) keep(cmd *cobra.Command, token idToken) error {
 	}
 	fmt.Fprintf(a.out, "You are signed in to %s as %s, until %s.\n", address(a.client.URL), one.User, moment(one.ExpiresAt))
 	return nil
-}
-
-// warnOfOtherTokens says so where a token is given that is used in place of the sign-in.
-func (a *app) warnOfOtherTokens(cmd *cobra.Command, what string) {
-	if os.Getenv("YUNSHU_TOKEN") != "" {
-		fmt.Fprintf(cmd.ErrOrStderr(), "YUNSHU_TOKEN is set and %s. To use the sign-in: unset YUNSHU_TOKEN\n", what)
-	}
 }
 
 func moment(t time.Time) string { return t.Local().Format("2006-01-02 15:04") }
@@ -108,10 +112,7 @@ func (a *app) logoutCommand() *cobra.Command {
 				fmt.Fprintf(a.out, "You are not signed in to %s.\n", address(a.client.URL))
 				return nil
 			}
-			a.client.Token = one.Token
-			_, err = a.client.Do(cmd.Context(), client.Call{Method: http.MethodPost, Path: "/v1/sign-out"})
-			var problem *client.Problem
-			if ended := errors.As(err, &problem) && problem.Status == http.StatusUnauthorized; err != nil && !ended {
+			if err := a.signOut(cmd.Context(), one.Token); err != nil {
 				return fmt.Errorf("Your token could not be revoked, so it is kept: %w", err)
 			}
 			if err := a.credentials.forget(a.client.URL); err != nil {
@@ -121,6 +122,17 @@ func (a *app) logoutCommand() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// signOut revokes a token. One that is worth nothing already is no error.
+func (a *app) signOut(ctx context.Context, token string) error {
+	a.client.Token = token
+	_, err := a.client.Do(ctx, client.Call{Method: http.MethodPost, Path: "/v1/sign-out"})
+	var problem *client.Problem
+	if errors.As(err, &problem) && problem.Status == http.StatusUnauthorized {
+		return nil
+	}
+	return err
 }
 
 // whoamiCommand says who one is, and by which token.

@@ -44,6 +44,9 @@ func (p *providerAway) Error() string {
 // Unwrap returns the cause.
 func (p *providerAway) Unwrap() error { return p.err }
 
+// errInterrupted ends a sign-in that its person gave up.
+var errInterrupted = errors.New("You are not signed in: it was interrupted.")
+
 const (
 	signInPatience = 5 * time.Minute // for a person at a browser
 	callTimeout    = 30 * time.Second
@@ -128,6 +131,9 @@ func (p *provider) throughDevice(ctx context.Context) (idToken, error) {
 		fmt.Fprintf(p.tell, "Or open this one, and compare the code:\n\n  %s\n\n", device.VerificationURIComplete)
 	}
 	token, err := p.config.DeviceAccessToken(ctx, device) // it asks no oftener than it is told to
+	if err != nil && time.Now().After(device.Expiry) {
+		err = &oauth2.RetrieveError{ErrorCode: "expired_token"} // whatever it was, it is over
+	}
 	if err != nil {
 		return idToken{}, p.why(err)
 	}
@@ -161,8 +167,10 @@ func (p *provider) why(err error) error {
 	switch {
 	case errors.As(err, &refused) && refused.ErrorCode == "access_denied":
 		return refuse("The sign-in was refused at %s.", p.issuer)
-	case errors.As(err, &refused) && refused.ErrorCode == "expired_token", errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &refused) && refused.ErrorCode == "expired_token":
 		return refuse("Nobody signed in at %s in time. Try again.", p.issuer)
+	case errors.Is(err, context.Canceled):
+		return errInterrupted
 	case errors.As(err, &refused) && refused.ErrorCode != "":
 		return refuse("The sign-in provider %s refused: %s %s", p.issuer, refused.ErrorCode, refused.ErrorDescription)
 	}

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -72,6 +74,13 @@ func newGate(t *testing.T, issuer string) *gate {
 	t.Cleanup(server.Close)
 	g.url = server.URL
 	return g
+}
+
+// users are those whose tokens are good.
+func (g *gate) users() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Collect(maps.Values(g.tokens))
 }
 
 func (g *gate) answer(w http.ResponseWriter, status int, body any) {
@@ -237,7 +246,7 @@ func TestLoginWithABrowserThatOpens(t *testing.T) {
 	status, out, errs = s.run("logout")
 	require.Zero(t, status, errs)
 	require.Equal(t, "You are signed out of "+s.url+".\n", out)
-	require.Empty(t, s.tokens, "the gateway revoked it")
+	require.Empty(t, s.users(), "the gateway revoked it")
 	status, _, errs = s.run("whoami")
 	require.Equal(t, 4, status)
 	require.Equal(t, "You are not signed in to "+s.url+". Sign in with: yunshu login. Or give a token in YUNSHU_TOKEN or with --token-file.\n", errs)
@@ -249,7 +258,8 @@ func TestLoginWithABrowserThatOpens(t *testing.T) {
 func TestLoginWithoutABrowserHere(t *testing.T) {
 	t.Parallel()
 	s := newTerminal(t)
-	c := s.start([]string{"BROWSER=/nonexistent", "YUNSHU_TOKEN=another"}, "login", "--no-browser", "-o", "json")
+	c := s.start([]string{"BROWSER=/nonexistent", "YUNSHU_TOKEN=another"}, "login", "-o", "json")
+	s.shown(c, `(No browser opened by itself)`)
 	s.atBrowser(s.shown(c, signInAddress), "viv")
 	status, out, errs := s.wait(c)
 	require.Zero(t, status, errs)
@@ -259,6 +269,12 @@ func TestLoginWithoutABrowserHere(t *testing.T) {
 	delete(got, "expires_at")
 	require.Equal(t, map[string]string{"gateway": s.url, "user": "viv", "user_id": "0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6a"}, got, "the token is not shown")
 	require.Contains(t, errs, "YUNSHU_TOKEN is set and goes before this sign-in.")
+
+	c = s.start(nil, "login", "--no-browser")
+	s.atBrowser(s.shown(c, signInAddress), "mei")
+	status, _, errs = s.wait(c)
+	require.Zero(t, status, errs)
+	require.Equal(t, []string{"mei"}, s.users(), "the token of the sign-in before is revoked")
 }
 
 func TestLoginOfADevice(t *testing.T) {
