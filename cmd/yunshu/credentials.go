@@ -122,7 +122,7 @@ func replace(path string, raw []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(fresh.Name()) // gone already when all went well
+	defer func() { _ = os.Remove(fresh.Name()) }() // gone already when all went well
 	_, err = fresh.Write(raw)
 	err = errors.Join(err, fresh.Sync(), fresh.Close())
 	if err != nil {

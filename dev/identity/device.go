@@ -75,13 +75,6 @@ func (s *storage) deviceOf(userCode string) *device {
 	return nil
 }
 
-// waits reports whether a device waits with this code.
-func (s *storage) waits(userCode string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.deviceOf(userCode) != nil
-}
-
 // decide ends the wait of a device, and reports whether it still waited.
 func (s *storage) decide(userCode string, p Person, allow bool) bool {
 	s.mu.Lock()
