@@ -177,7 +177,9 @@ func (c *Client) request(ctx context.Context, call Call, body []byte, key string
 	for k, v := range call.Header {
 		req.Header[k] = v
 	}
-	req.Header.Set("Authorization", "Bearer "+c.Token)
+	if c.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.Token)
+	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

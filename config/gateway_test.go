@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -14,6 +15,7 @@ func TestReadGateway(t *testing.T) { // not parallel: it sets the environment
 	t.Setenv("YUNSHU_PAYLOAD_KEYS", "k=v")
 	t.Setenv("YUNSHU_LOG_LEVEL", "debug")
 	t.Setenv("YUNSHU_TRUSTED_PROXIES", "10.0.0.0/8, fd00::/8")
+	t.Setenv("YUNSHU_OIDC_ISSUER", "https://id.example.com")
 	got, err := ReadGateway()
 	require.NoError(t, err)
 	require.Equal(t, Gateway{
@@ -31,6 +33,7 @@ func TestReadGatewayReportsEverythingAtOnce(t *testing.T) { // not parallel: it 
 		"DATABASE_URL": "mysql://root:hunter2@db", "LISTEN": "here", "TEMPORAL_ADDRESS": "there", "TEMPORAL_NAMESPACE": " ",
 		"TEMPORAL_UI_URL": "127.0.0.1:8233", "TRUSTED_PROXIES": "everyone", "PAYLOAD_KEYS": "", "LOG_LEVEL": "loud",
 		"REQUESTS_PER_TOKEN": "many", "REQUESTS_PER_TENANT": "-1", "HEAVY_READS": "1.5",
+		"OIDC_ISSUER": "http://id.example.com", "OIDC_CA_FILE": "/nowhere", "SIGN_IN_LIFETIME": "48h",
 	} {
 		t.Setenv("YUNSHU_"+name, value)
 	}
@@ -41,6 +44,9 @@ func TestReadGatewayReportsEverythingAtOnce(t *testing.T) { // not parallel: it 
 		"YUNSHU_REQUESTS_PER_TOKEN must be a number of requests a second, or 0 for no limit",
 		"YUNSHU_REQUESTS_PER_TENANT must be a number of requests a second, or 0 for no limit",
 		"YUNSHU_HEAVY_READS must be a number, or 0 for no limit",
+		"YUNSHU_SIGN_IN_LIFETIME must be a time from 1m to 24h",
+		"YUNSHU_OIDC_ISSUER must look like https://id.example.com; http is for this machine only",
+		"YUNSHU_OIDC_CA_FILE cannot be read: stat /nowhere: no such file or directory",
 		"YUNSHU_LOG_LEVEL must be debug, info, warn or error",
 		"YUNSHU_DATABASE_URL must look like postgres://user:password@host:5432/name",
 		`YUNSHU_LISTEN must be an address with a port, such as 127.0.0.1:8080; it is "here"`,

@@ -1,5 +1,5 @@
 // Command dev runs Yunshu and everything it stands on, on one machine: PostgreSQL, Temporal with its Web UI, a vCenter
-// simulator for each region, the gateway, a worker for each region.
+// simulator for each region, an OpenID provider, the gateway, a worker for each region.
 package main
 
 import (
@@ -23,6 +23,7 @@ const usage = `yunshu-dev runs the whole stack on one machine.
 
   yunshu-dev run                     everything, in the foreground, until Ctrl-C
   yunshu-dev temporal                a Temporal server alone, in memory, until stdin closes
+  yunshu-dev identity                an OpenID provider alone, with the people of a file
   yunshu-dev with-stack -- CMD ARG…  CMD with a throwaway PostgreSQL and Temporal to test against
 `
 
@@ -58,6 +59,11 @@ func run() error {
 		ui := flags.Int("ui-port", 0, "of the Web UI; 0: none")
 		_ = flags.Parse(os.Args[2:]) // it exits on an error
 		return serveTemporal(ctx, *port, *ui)
+	case "identity":
+		listen := flags.String("listen", "127.0.0.1:0", "loopback address; port 0: a free one")
+		people := flags.String("people", ".dev/people.yaml", "file with the people who can sign in")
+		_ = flags.Parse(os.Args[2:]) // it exits on an error
+		return serveIdentity(ctx, *listen, *people)
 	case "with-stack":
 		_ = flags.Parse(os.Args[2:]) // it exits on an error
 		return withStack(ctx, flags.Args())

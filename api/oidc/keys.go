@@ -25,7 +25,10 @@ type keySet struct {
 	mu      sync.Mutex
 	keys    []jose.JSONWebKey
 	fetched time.Time
+	retryAt time.Time // not earlier, after a failure: else everybody would wait for a provider that is down
 }
+
+var errSilent = errors.New("the OpenID provider did not answer a moment ago")
 
 // silenceKey is where a verification's context has room for the error of a provider that did not answer: the library
 // keeps only the text of what a key set returns.
@@ -102,7 +105,15 @@ func (k *keySet) has(id string) bool {
 }
 
 // fetch asks for the keys. Only public ones are kept: a symmetric key in the list could be anybody's.
-func (k *keySet) fetch(ctx context.Context) error {
+func (k *keySet) fetch(ctx context.Context) (err error) {
+	if time.Now().Before(k.retryAt) {
+		return errSilent
+	}
+	defer func() {
+		if err != nil {
+			k.retryAt = time.Now().Add(patience)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, k.url, nil)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/google/uuid"
 	"gorm.io/gorm"
 
 	"github.com/yunshu/yunshu/models"
@@ -44,7 +45,7 @@ func (s *Store) ServiceAccounts(ctx context.Context, see Scope, tenant *models.I
 func FindServiceAccount(db *gorm.DB, ref string) (ServiceAccount, error) {
 	var out []ServiceAccount
 	q := db.Table(serviceAccounts).Select(serviceAccountColumns)
-	if id, err := models.ParseID(ref); err == nil {
+	if id, err := uuid.Parse(ref); err == nil && len(ref) == 36 {
 		q = q.Where("u.id = ?", id)
 	} else {
 		q = q.Where("u.name = ?", ref)

@@ -96,11 +96,16 @@ func (g *gatewayProcess) serveHTTP(ctx context.Context, wake func()) error {
 		return err
 	}
 	_, failures := workers.Converters(codec)
+	signIn, err := signIn(g.config.SignIn)
+	if err != nil {
+		return err
+	}
 	accepting, stopAccepting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAccepting() // after the last request
 	edge := api.New(api.Options{
 		Store: g.store, Authz: policies, Temporal: g.temporal, TemporalUI: g.config.TemporalUIURL, Namespace: g.config.Temporal.Namespace, Failures: failures, Codec: codec, Logger: g.log, Metrics: g.metrics, Version: version(), TrustedProxies: g.config.TrustedProxies,
 		Limits: api.RateLimits{PerToken: g.config.RequestsPerToken, PerTenant: g.config.RequestsPerTenant, Heavy: g.config.HeavyReads},
+		SignIn: signIn,
 		Accept: accept.New(accepting, accept.Options{Store: g.store, Authz: policies, Wake: wake}),
 	})
 	server := &http.Server{

@@ -273,7 +273,7 @@ func (a *app) send(cmd *cobra.Command, n noun, call client.Call, operation bool)
 }
 
 func (a *app) meCommand() *cobra.Command {
-	c := &cobra.Command{Use: "me", Short: "Who you are, and your roles", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+	c := &cobra.Command{Use: "me", Short: "Who you are, and your roles", Args: cobra.NoArgs, Annotations: map[string]string{asks: "yes"}, RunE: func(cmd *cobra.Command, _ []string) error {
 		answer, err := a.client.Do(cmd.Context(), client.Call{Method: http.MethodGet, Path: "/v1/me"})
 		if err != nil {
 			return err

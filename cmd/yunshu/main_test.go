@@ -113,6 +113,7 @@ func TestTheSameListInEveryFormat(t *testing.T) {
 	}
 	golden(t, "tenant.table", s.must("tenant", "get", "acme/dev"))
 	golden(t, "usage.table", s.must("tenant", "usage", "acme"))
+	require.Contains(t, s.must("me"), "root")
 	require.Empty(t, s.must("tenant", "delete", "acme/dev"))
 	golden(t, "one.table", s.must("tenant", "list"))
 }

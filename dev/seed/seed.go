@@ -1,5 +1,5 @@
 // Package seed fills a fresh platform through its public API, as an operator would: regions, racks, groups, the hosts of
-// each vCenter, images, flavors and subnets. Doing it again changes nothing.
+// each vCenter, images, flavors, subnets and what groups of people may do. Doing it again changes nothing.
 package seed
 
 import (
@@ -28,6 +28,9 @@ func Run(ctx context.Context, base, token string, regions []string) (string, err
 		if err := c.ensure(ctx, "/v1/flavors", f); err != nil {
 			return "", err
 		}
+	}
+	if err := c.groups(ctx); err != nil {
+		return "", err
 	}
 	hosts := 0
 	for i, r := range regions {

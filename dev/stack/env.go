@@ -26,6 +26,8 @@ func (s *stack) writeEnv() error {
 	set("TEMPORAL_ADDRESS", s.temporal.Address)
 	set("TEMPORAL_NAMESPACE", "default")
 	set("TEMPORAL_UI_URL", s.temporal.UI)
+	set("YUNSHU_OIDC_ISSUER", s.issuer)
+	set("YUNSHU_DEMO_PASSWORD", s.password)
 	for _, r := range regions {
 		v, prefix := s.vcenters[r.name], "YUNSHU_VCENTER_"+strings.ToUpper(r.name)
 		set(prefix+"_URL", v.url)
@@ -44,6 +46,7 @@ Yunshu is up (%.1f s).
   API           %s
   API docs      %s/docs
   Temporal UI   %s
+  sign-in       %s
   logs          .dev/log/
 
 In another shell:
@@ -54,8 +57,14 @@ In another shell:
   bin/yunshu vm list
   bin/yunshu-vcsim ls --url "$YUNSHU_VCENTER_TW_URL" --username "$YUNSHU_VCENTER_TW_USERNAME" --password-file "$YUNSHU_VCENTER_TW_PASSWORD_FILE" --ca "$YUNSHU_VCENTER_TW_CA"
 
+Sign in as a person: ada, olga, audrey, ming, mei or viv, all with the password %s
+
+  unset YUNSHU_TOKEN
+  bin/yunshu login
+  bin/yunshu whoami
+
 Ctrl-C stops everything and keeps the data; make clean-dev forgets it.
-`, took.Seconds(), s.url, s.url, s.temporal.UI)
+`, took.Seconds(), s.url, s.url, s.temporal.UI, s.issuer, s.password)
 }
 
 // ensureDatabase makes the gateway's database the first time.

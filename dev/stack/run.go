@@ -36,6 +36,7 @@ type stack struct {
 	stops    []func() // of the parts in this process, in the order of their start
 
 	owner, dsn, keys, url, token string // owner is the database as its tables' owner sees it, dsn as the gateway does
+	issuer, password             string // of the OpenID provider, and of its people
 	temporal                     *temporal.Server
 	vcenters                     map[string]vcenter
 }
@@ -91,6 +92,7 @@ func (s *stack) up(ctx context.Context) error {
 		{"temporal", s.startTemporal},
 		{"vcenter tw", func(ctx context.Context) (string, error) { return s.startVCenter(ctx, 0) }},
 		{"vcenter jp", func(ctx context.Context) (string, error) { return s.startVCenter(ctx, 1) }},
+		{"identity", s.startIdentity},
 		{"schema", s.migrate},
 		{"gateway", s.startGateway},
 		{"worker tw", func(ctx context.Context) (string, error) { return s.startWorker(ctx, 0) }},
@@ -222,7 +224,7 @@ func await(ctx context.Context, c *child, patience time.Duration) (string, error
 func (s *stack) gatewayEnv() []string {
 	return []string{
 		"YUNSHU_DATABASE_URL=" + s.dsn, "YUNSHU_PAYLOAD_KEYS=" + s.keys, "YUNSHU_TEMPORAL_ADDRESS=" + s.temporal.Address,
-		"YUNSHU_TEMPORAL_NAMESPACE=default", "YUNSHU_TEMPORAL_UI_URL=" + s.temporal.UI, "GOMEMLIMIT=120MiB",
+		"YUNSHU_TEMPORAL_NAMESPACE=default", "YUNSHU_TEMPORAL_UI_URL=" + s.temporal.UI, "YUNSHU_OIDC_ISSUER=" + s.issuer, "GOMEMLIMIT=120MiB",
 	}
 }
 
