@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -160,6 +161,10 @@ func object(v any) M {
 func (w *world) fill(op *huma.Operation) string {
 	w.t.Helper()
 	kind := strings.Split(op.Path, "/")[2]
+	if strings.Contains(op.Path, "{identity}") {
+		identity := w.renewed("identities").String()
+		return strings.NewReplacer("{id}", w.renewed(kind).String(), "{identity}", identity).Replace(op.Path)
+	}
 	return strings.NewReplacer("{id}", w.renewed(kind).String(), "{group}", "everywhere", "{name}", "tw", "{region}", "tw").Replace(op.Path)
 }
 
@@ -191,6 +196,9 @@ func (w *world) tryAt(op *huma.Operation, token, where string) answer {
 // send calls an endpoint so that it changes as little as possible. The query is name and value by turns.
 func (w *world) send(op *huma.Operation, token, where string, query []string, body any) answer {
 	w.t.Helper()
+	if op.OperationID == "sign-out" {
+		token = w.spare(token)
+	}
 	if takes(op, "dry_run") {
 		query = append(slices.Clone(query), "dry_run", "true")
 	}
@@ -199,6 +207,16 @@ func (w *world) send(op *huma.Operation, token, where string, query []string, bo
 		headers = []string{"If-Match", `"999"`}
 	}
 	return w.call(token, op.Method, where+asQuery(query), body, headers...)
+}
+
+// spare is another token of somebody, to do away with. Who has none gets none.
+func (w *world) spare(token string) string {
+	w.t.Helper()
+	made := w.call(token, http.MethodPost, "/v1/tokens", M{"name": "spare"})
+	if made.Status != http.StatusCreated {
+		return token
+	}
+	return decode[NewToken](made).Secret
 }
 
 // asQuery writes names and values as the end of a URL.

@@ -93,7 +93,7 @@ func (a *app) historyCommand(n noun) *cobra.Command {
 
 // createCommand makes one. What names it is the only argument.
 func (a *app) createCommand(n noun) *cobra.Command {
-	what := map[string]string{"role-binding": "user", "ip-address": "subnet", "assignment": "resource"}[n.name]
+	what := map[string]string{"role-binding": "user", "group-binding": "group", "ip-address": "subnet", "assignment": "resource"}[n.name]
 	if what == "" {
 		what = "name"
 	}
@@ -149,6 +149,8 @@ func (a *app) actionCommand(n noun, act action) *cobra.Command {
 		call := client.Call{Method: method, Path: n.path + "/" + id + "/" + path, Query: url.Values{}}
 		for key, value := range b {
 			switch {
+			case strings.HasPrefix(key, "{"): // goes into the path
+				call.Path = strings.ReplaceAll(call.Path, key, url.PathEscape(fmt.Sprint(value)))
 			case key == "?csv":
 				call.Path += ".csv"
 			case strings.HasPrefix(key, "?"): // goes into the query
