@@ -43,8 +43,10 @@ func TestBadInputIsRefusedEverywhere(t *testing.T) {
 		where := unknownPath(op)
 		say := op.Method + " " + op.Path
 		t.Log(say)
-		e.call("", op.Method, where, nil).problem(models.CodeUnauthenticated)
-		e.call("ys_wrong", op.Method, where, nil).problem(models.CodeUnauthenticated)
+		if !needsNoToken(op) {
+			e.call("", op.Method, where, nil).problem(models.CodeUnauthenticated)
+			e.call("ys_wrong", op.Method, where, nil).problem(models.CodeUnauthenticated)
+		}
 		p := e.call(e.admin, op.Method, where+"?colour=red", nil).problem(models.CodeInvalid)
 		require.Equal(t, []models.FieldError{{Field: "query.colour", Message: "unknown query parameter"}}, p.Errors, say)
 		p = e.call(e.admin, op.Method, where+"?limit=%00", nil).problem(models.CodeInvalid)
@@ -57,7 +59,7 @@ func TestBadInputIsRefusedEverywhere(t *testing.T) {
 				e.call(e.admin, op.Method, where, nil).problem(models.CodeNotFound)
 			}
 		}
-		if op.Method == http.MethodPost {
+		if hasHeader(op, "Idempotency-Key") {
 			p = e.call(e.admin, op.Method, where, e.plausible(op), "Idempotency-Key", "two words").problem(models.CodeInvalid)
 			require.Contains(t, wrongFields(p), "header.Idempotency-Key", say)
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"regexp"
 	"net/http"
 	"os"
 	"regexp"
@@ -36,7 +37,7 @@ func TestFuzz(t *testing.T) {
 // TestFuzzTogether does the same with several at once, who get into each other's way.
 func TestFuzzTogether(t *testing.T) {
 	t.Parallel()
-	newEdge(t).fuzz(8, fuzzed(t, "YUNSHU_FUZZ_REQUESTS", fuzzRequests)/4)
+	newEdge(t).fuzz(8, fuzzed(t, "YUNSHU_FUZZ_REQUESTS", fuzzRequests)/2)
 }
 
 // fuzzed is a number from the environment, or the usual one.
@@ -107,6 +108,9 @@ func (f *fuzzer) send(op *huma.Operation, r generated) {
 	what := fmt.Sprintf("%s %s %v %v", r.method, r.path, r.headers, r.body)
 	answered := make(chan answer, 1)
 	token := f.tokens[f.rand.IntN(len(f.tokens))]
+	if op.OperationID == "sign-out" {
+		token = f.spare(token)
+	}
 	go func() { answered <- callAPI(t, f.api, token, r.method, r.path, r.body, r.headers...) }()
 	var a answer
 	select {
@@ -197,6 +201,9 @@ func (e *edge) events(where string) map[string]int {
 	return out
 }
 
+// decidesMany matches the requests that decide about many operations.
+var decidesMany = regexp.MustCompile(`^POST /v1/operations/(resume|abort)`)
+
 // requireRecorded compares what was answered with what is in the audit log.
 func (e *edge) requireRecorded(o *outcomes) {
 	t := e.t
@@ -204,7 +211,11 @@ func (e *edge) requireRecorded(o *outcomes) {
 	require.NoError(t, e.api.Flush(t.Context()))
 	done := e.events("AND request_id LIKE 'fuzz-%' AND outcome <> 'refused' AND action NOT LIKE '%.export'")
 	for id, what := range o.written {
-		require.Equal(t, 1, done[id], "a write without its audit event, or with several: %s", what)
+		if decidesMany.MatchString(what) { // an event for the request and one for each operation
+			require.Positive(t, done[id], "a write without its audit event: %s", what)
+		} else {
+			require.Equal(t, 1, done[id], "a write without its audit event, or with several: %s", what)
+		}
 		delete(done, id)
 	}
 	require.Empty(t, done, "audit events of writes that were not answered as done")

@@ -64,7 +64,7 @@ func (g *generator) path(op *huma.Operation) string {
 		id = g.text()
 	}
 	name := pick(g.rand, "tw", "tw", "jp", g.text())
-	return strings.NewReplacer("{id}", escape(id), "{group}", pick(g.rand, "everywhere", "everywhere", escape(g.text())), "{name}", escape(name), "{region}", escape(name)).Replace(op.Path)
+	return strings.NewReplacer("{id}", escape(id), "{identity}", escape(pick(g.rand, models.NewID().String(), g.text())), "{group}", pick(g.rand, "everywhere", "everywhere", escape(g.text())), "{name}", escape(name), "{region}", escape(name)).Replace(op.Path)
 }
 
 // learn remembers what a request has made, for the next ones.

@@ -35,7 +35,7 @@ type identityCreate struct {
 	}
 }
 
-type identityDelete struct {
+type identityPath struct {
 	UserPath
 	Identity models.ID `path:"identity" format:"uuid" doc:"Id of the identity." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6c"`
 }
@@ -44,6 +44,7 @@ func (a *API) registerIdentities(h huma.API) {
 	register(h, endpoint{ID: "list-identities", Method: http.MethodGet, Path: "/v1/users/{id}/identities", Action: "user.read", Summary: "List who a user is at OpenID providers"}, a.listIdentities)
 	register(h, endpoint{ID: "link-identity", Method: http.MethodPost, Path: "/v1/users/{id}/identities", Action: "user.update", Status: http.StatusCreated, Summary: "Link a user to an OpenID provider",
 		Description: "Whoever signs in as this subject of the provider is this user from now on. Without a link, a first sign-in makes a new user: names and addresses change hands, and so are no proof."}, a.linkIdentity)
+	register(h, endpoint{ID: "get-identity", Method: http.MethodGet, Path: "/v1/users/{id}/identities/{identity}", Action: "user.read", Summary: "Read who a user is at an OpenID provider"}, a.getIdentity)
 	register(h, endpoint{ID: "unlink-identity", Method: http.MethodDelete, Path: "/v1/users/{id}/identities/{identity}", Action: "user.update", Summary: "Unlink a user from an OpenID provider",
 		Description: "The roles of the provider's groups go with the last link. Tokens that there are stay."}, a.unlinkIdentity)
 }
@@ -68,6 +69,17 @@ func (a *API) listIdentities(ctx context.Context, in *identityList) (*ListOutput
 	return pageOf(in.Paging, rows, func(i models.Identity) string { return i.ID.String() }, wireIdentity, filter), nil
 }
 
+func (a *API) getIdentity(ctx context.Context, in *identityPath) (*Resource[Identity], error) {
+	if err := a.check(ctx, actor(ctx), "user.read", users); err != nil {
+		return nil, err
+	}
+	i, err := store.FindIdentity(a.store.DB.WithContext(ctx), in.ID, in.Identity)
+	if err != nil {
+		return nil, err
+	}
+	return &Resource[Identity]{Body: wireIdentity(i)}, nil
+}
+
 func (a *API) linkIdentity(ctx context.Context, in *identityCreate) (*Resource[Identity], error) {
 	answer, err := store.Write(ctx, a.store, change(ctx, "user.link"), func(tx store.Tx) (store.Answer[Identity], error) {
 		u, err := a.lockUser(ctx, tx, in.ID, "user.update", Precondition{})
@@ -89,7 +101,7 @@ func (a *API) linkIdentity(ctx context.Context, in *identityCreate) (*Resource[I
 	return created(answer, false, 0), nil
 }
 
-func (a *API) unlinkIdentity(ctx context.Context, in *identityDelete) (*struct{}, error) {
+func (a *API) unlinkIdentity(ctx context.Context, in *identityPath) (*struct{}, error) {
 	_, err := store.Write(ctx, a.store, restructure(change(ctx, "user.unlink")), func(tx store.Tx) (store.Answer[struct{}], error) {
 		u, err := a.lockUser(ctx, tx, in.ID, "user.update", Precondition{})
 		if err != nil {

@@ -72,7 +72,11 @@ func TestTextIsOnlyText(t *testing.T) {
 func (in *injector) send(say string, op *huma.Operation, where string, body any, headers ...string) answer {
 	t := in.t
 	in.calls++
-	a := in.call(in.admin, op.Method, where, body, append(headers, "X-Request-Id", fmt.Sprintf("evil-%d", in.calls))...)
+	token := in.admin
+	if op.OperationID == "sign-out" {
+		token = in.spare(token)
+	}
+	a := in.call(token, op.Method, where, body, append(headers, "X-Request-Id", fmt.Sprintf("evil-%d", in.calls))...)
 	require.Less(t, a.Status, 500, "%s: %s", say, a.Body)
 	require.Empty(t, a.Header.Get("X-Evil"), say)
 	require.Empty(t, a.Header.Get("Set-Cookie"), say)

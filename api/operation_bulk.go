@@ -63,13 +63,13 @@ func (a *API) steerAll(kind string) func(context.Context, *bulkInput) (*Resource
 			return nil, err
 		}
 		f.States, f.Limit = []string{string(models.OperationBlocked)}, bulkMost+1
+		ops, err := a.store.Operations(ctx, f) // each is locked, and read again, when it is its turn
+		if err != nil {
+			return nil, err
+		}
 		c := change(ctx, "operation."+kind+"-all")
 		c.DryRun = in.DryRun
 		answer, err := store.Write(ctx, a.store, c, func(tx store.Tx) (store.Answer[Bulk], error) {
-			ops, err := a.store.Operations(ctx, f)
-			if err != nil {
-				return store.Answer[Bulk]{}, err
-			}
 			out := Bulk{DryRun: in.DryRun, Items: []BulkResult{}, More: len(ops) > bulkMost}
 			for _, o := range ops[:min(len(ops), bulkMost)] {
 				r, err := a.steerOne(tx, c, kind, o)

@@ -35,7 +35,7 @@ var pathParameter = regexp.MustCompile(`\{[a-z_]+\}`)
 // unknownPath fills an operation's path with the ids and names of nothing.
 func unknownPath(op *huma.Operation) string {
 	return pathParameter.ReplaceAllStringFunc(op.Path, func(p string) string {
-		if p == "{id}" {
+		if p == "{id}" || p == "{identity}" {
 			return models.NewID().String()
 		}
 		return "nothing"

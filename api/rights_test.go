@@ -67,8 +67,8 @@ func TestAuditorsSeeEverythingAndChangeNothing(t *testing.T) {
 	w := e.world()
 	auditor := e.user("auditor", "auditor")
 	for _, op := range endpoints(e.api) {
-		if op.Metadata[actionKey] == "token.create" {
-			continue // a token of one's own is everyone's business
+		if op.Metadata[actionKey] == "token.create" || op.OperationID == "sign-out" || needsNoToken(op) {
+			continue // what is everyone's business
 		}
 		a := w.try(op, auditor)
 		want := "403"

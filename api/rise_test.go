@@ -162,7 +162,7 @@ func TestASuspendedTenantIsNotEscaped(t *testing.T) {
 // endsWhatIsThere are actions that stay possible while a tenant is suspended: they end work, and take rights away, and
 // suspend and resume itself.
 var endsWhatIsThere = []string{
-	"role-binding.delete", "assignment.delete", "assignment.update", "operation.cancel", "operation.resume", "operation.abort", "tenant.suspend", "tenant.move",
+	"role-binding.delete", "group-binding.delete", "service-account.delete", "assignment.delete", "assignment.update", "operation.cancel", "operation.resume", "operation.abort", "tenant.suspend", "tenant.move",
 }
 
 // TestASuspendedTenantTakesNoWrite goes through every endpoint as the owner of a suspended tenant.

@@ -18,6 +18,11 @@ func (s *Store) Identities(ctx context.Context, user models.ID, p Page) ([]model
 	return out, nil
 }
 
+// FindIdentity reads one of a user's identities.
+func FindIdentity(db *gorm.DB, user, id models.ID) (models.Identity, error) {
+	return take[models.Identity](db.Where("user_id = ?", user), "identity", id)
+}
+
 // CreateIdentity makes an identity that of a user.
 func CreateIdentity(db *gorm.DB, i *models.Identity) error {
 	err := db.Omit("IssuedAt").Create(i).Error
@@ -32,7 +37,7 @@ func CreateIdentity(db *gorm.DB, i *models.Identity) error {
 
 // DeleteIdentity takes an identity from a user, with the roles that came with its groups.
 func DeleteIdentity(db *gorm.DB, user, id models.ID) (models.Identity, error) {
-	i, err := take[models.Identity](db.Where("user_id = ?", user), "identity", id)
+	i, err := FindIdentity(db, user, id)
 	if err != nil {
 		return i, err
 	}
