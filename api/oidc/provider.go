@@ -42,6 +42,8 @@ const (
 	mostToken = 16 << 10
 	// mostGroups bounds what a provider can make the database do.
 	mostGroups = 500
+	// mostEmail is the longest address that mail can be sent to.
+	mostEmail = 254
 	// skew is how far the provider's clock may be ahead.
 	skew = time.Minute
 	// patience is how long a provider that did not answer is left alone.
@@ -99,8 +101,8 @@ func (p *Provider) claims(token *oidc.IDToken, nonce string) (models.Claims, err
 		return models.Claims{}, refused("has claims that cannot be read").Because(err)
 	}
 	switch {
-	case token.Subject == "" || len(token.Subject) > 255:
-		return models.Claims{}, refused("names no subject")
+	case token.Subject == "" || len(token.Subject) > 255 || !plain(token.Subject):
+		return models.Claims{}, refused("names no subject that can be kept")
 	case len(token.Audience) > 1 && said.Party == "", said.Party != "" && said.Party != p.config.ClientID:
 		return models.Claims{}, refused("was made for another client")
 	case token.IssuedAt.IsZero() || token.IssuedAt.After(time.Now().Add(skew)):
@@ -112,11 +114,17 @@ func (p *Provider) claims(token *oidc.IDToken, nonce string) (models.Claims, err
 	if err != nil {
 		return models.Claims{}, err
 	}
+	if len(said.Email) > mostEmail || !plain(said.Email) {
+		said.Email = ""
+	}
 	return models.Claims{
 		Issuer: token.Issuer, Subject: token.Subject, Username: said.Username, Email: said.Email, Groups: groups,
 		IssuedAt: token.IssuedAt.UTC(), ExpiresAt: token.Expiry.UTC(),
 	}, nil
 }
+
+// plain says that the database can keep a text, which it cannot with a NUL in it.
+func plain(text string) bool { return !strings.ContainsRune(text, 0) }
 
 // groups reads the claim that names groups: a list, or one name. Without it there are none.
 func (p *Provider) groups(token *oidc.IDToken) ([]string, error) {
@@ -140,7 +148,7 @@ func (p *Provider) groups(token *oidc.IDToken) ([]string, error) {
 		return nil, refused(fmt.Sprintf("names more than %d groups", mostGroups))
 	}
 	for _, name := range names {
-		if strings.ContainsRune(name, 0) {
+		if !plain(name) {
 			return nil, refused("names groups in a way that cannot be read")
 		}
 	}
