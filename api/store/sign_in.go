@@ -68,7 +68,8 @@ func useUp(db *gorm.DB, raw string, until time.Time) error {
 		return fmt.Errorf("forget ID tokens that have expired: %w", err)
 	}
 	hash := sha256.Sum256([]byte(raw))
-	took := db.Exec("INSERT INTO used_id_tokens (hash, expires_at) VALUES (?, ?) ON CONFLICT DO NOTHING", hash[:], until)
+	// GORM would spread bytes that come right behind the parenthesis.
+	took := db.Exec("INSERT INTO used_id_tokens (expires_at, hash) VALUES (?, ?) ON CONFLICT DO NOTHING", until, hash[:])
 	if took.Error != nil {
 		return fmt.Errorf("use up an ID token: %w", took.Error)
 	}
