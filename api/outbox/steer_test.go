@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
@@ -181,6 +182,17 @@ func TestAStaleReportIsRefused(t *testing.T) {
 	require.Equal(t, "running", s.see(in.ID).State)
 }
 
+// paused waits until no attempt of the only activity is under way any more.
+func (s *theatre) paused(in contract.VMProvisionInput) {
+	s.Helper()
+	require.Eventually(s, func() bool {
+		d, err := s.temporal.DescribeWorkflowExecution(s.Context(), in.ID.String(), "")
+		require.NoError(s, err)
+		pending := d.GetPendingActivities()
+		return len(pending) == 1 && pending[0].GetState() == enumspb.PENDING_ACTIVITY_STATE_PAUSED
+	}, within, 20*time.Millisecond)
+}
+
 func TestPausingAndResettingAnActivity(t *testing.T) {
 	t.Parallel()
 	s := newTheatre(t)
@@ -189,6 +201,7 @@ func TestPausingAndResettingAnActivity(t *testing.T) {
 	_, err := service.PauseActivity(t.Context(), &workflowservice.PauseActivityRequest{Namespace: s.namespace, Execution: at, Identity: "ann", Reason: "tw is being repaired",
 		Activity: &workflowservice.PauseActivityRequest_Type{Type: "vm.boot"}})
 	require.NoError(t, err)
+	s.paused(in) // an attempt that was under way would succeed as soon as the world is mended
 	s.world.Mend()
 	_, err = service.ResetActivity(t.Context(), &workflowservice.ResetActivityRequest{Namespace: s.namespace, Execution: at, KeepPaused: true,
 		Activity: &workflowservice.ResetActivityRequest_Type{Type: "vm.boot"}})
