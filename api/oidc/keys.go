@@ -21,6 +21,7 @@ type keySet struct {
 	url    string
 	client *http.Client
 	asking *rate.Limiter
+	now    func() time.Time
 
 	mu      sync.Mutex
 	keys    []jose.JSONWebKey
@@ -50,8 +51,8 @@ const (
 	mostKeys  = 256 << 10
 )
 
-func newKeySet(url string, client *http.Client) *keySet {
-	return &keySet{url: url, client: client, asking: rate.NewLimiter(rate.Every(10*time.Second), 3)}
+func newKeySet(url string, client *http.Client, now func() time.Time) *keySet {
+	return &keySet{url: url, client: client, now: now, asking: rate.NewLimiter(rate.Every(10*time.Second), 3)}
 }
 
 var _ oidc.KeySet = (*keySet)(nil)
@@ -73,13 +74,13 @@ func (k *keySet) VerifySignature(ctx context.Context, raw string) ([]byte, error
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if age := time.Since(k.fetched); age > freshKeys {
+	if age := k.now().Sub(k.fetched); age > freshKeys {
 		if err := k.fetch(ctx); err != nil && age > staleKeys {
 			return nil, silent(ctx, err)
 		}
 	}
 	id := token.Signatures[0].Header.KeyID
-	if !k.has(id) && k.asking.Allow() {
+	if !k.has(id) && k.asking.AllowN(k.now(), 1) {
 		if err := k.fetch(ctx); err != nil {
 			return nil, silent(ctx, err)
 		}
@@ -106,12 +107,12 @@ func (k *keySet) has(id string) bool {
 
 // fetch asks for the keys. Only public ones are kept: a symmetric key in the list could be anybody's.
 func (k *keySet) fetch(ctx context.Context) (err error) {
-	if time.Now().Before(k.retryAt) {
+	if k.now().Before(k.retryAt) {
 		return errSilent
 	}
 	defer func() {
 		if err != nil {
-			k.retryAt = time.Now().Add(patience)
+			k.retryAt = k.now().Add(patience)
 		}
 	}()
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
@@ -142,6 +143,6 @@ func (k *keySet) fetch(ctx context.Context) (err error) {
 			k.keys = append(k.keys, key)
 		}
 	}
-	k.fetched = time.Now()
+	k.fetched = k.now()
 	return nil
 }

@@ -28,6 +28,7 @@ type Config struct {
 // Provider checks ID tokens. It looks the provider up when it is first needed, so that the gateway starts without it.
 type Provider struct {
 	config Config
+	now    func() time.Time
 
 	mu       sync.Mutex
 	verifier *oidc.IDTokenVerifier
@@ -57,7 +58,7 @@ func New(c Config) *Provider {
 	if c.Client == nil {
 		c.Client = &http.Client{Timeout: fetchTimeout}
 	}
-	return &Provider{config: c}
+	return &Provider{config: c, now: time.Now}
 }
 
 // Issuer is whose tokens are believed.
@@ -105,7 +106,7 @@ func (p *Provider) claims(token *oidc.IDToken, nonce string) (models.Claims, err
 		return models.Claims{}, refused("names no subject that can be kept")
 	case len(token.Audience) > 1 && said.Party == "", said.Party != "" && said.Party != p.config.ClientID:
 		return models.Claims{}, refused("was made for another client")
-	case token.IssuedAt.IsZero() || token.IssuedAt.After(time.Now().Add(skew)):
+	case token.IssuedAt.IsZero() || token.IssuedAt.After(p.now().Add(skew)):
 		return models.Claims{}, refused("was made in the future")
 	case subtle.ConstantTimeCompare([]byte(token.Nonce), []byte(nonce)) != 1:
 		return models.Claims{}, refused("belongs to another attempt to sign in: its nonce is not that of the request")
@@ -162,15 +163,16 @@ func (p *Provider) ready(ctx context.Context) (*oidc.IDTokenVerifier, error) {
 	if p.verifier != nil {
 		return p.verifier, nil
 	}
-	if time.Now().Before(p.retryAt) {
+	if p.now().Before(p.retryAt) {
 		return nil, errors.New("it did not answer a moment ago")
 	}
 	found, err := p.discover(ctx)
 	if err != nil {
-		p.retryAt = time.Now().Add(patience)
+		p.retryAt = p.now().Add(patience)
 		return nil, err
 	}
-	p.verifier = oidc.NewVerifier(p.config.Issuer, newKeySet(found, p.config.Client), &oidc.Config{ClientID: p.config.ClientID, SupportedSigningAlgs: signatures})
+	p.verifier = oidc.NewVerifier(p.config.Issuer, newKeySet(found, p.config.Client, p.now),
+		&oidc.Config{ClientID: p.config.ClientID, SupportedSigningAlgs: signatures, Now: p.now})
 	return p.verifier, nil
 }
 
