@@ -35,7 +35,7 @@ func (e *edge) refusesAll(attempts map[string]attempt) {
 func (e *edge) rights() []string {
 	e.t.Helper()
 	var out []string
-	for _, table := range []string{"tenants", "role_bindings", "assignments", "maintainers", "maintainer_groups", "maintainer_group_members", "users", "quotas"} {
+	for _, table := range []string{"tenants", "role_bindings", "assignments", "maintainers", "maintainer_groups", "maintainer_group_members", "users", "identities", "group_bindings", "quotas"} {
 		var rows string
 		err := e.store.Pool.QueryRow(e.t.Context(), "SELECT coalesce(json_agg(to_jsonb(t) ORDER BY t::text), '[]')::text FROM "+table+" t").Scan(&rows)
 		require.NoError(e.t, err)

@@ -33,8 +33,8 @@ func (s *Store) SignIn(ctx context.Context, c Change, raw string, who models.Cla
 	}
 }
 
-// errRaced says that the same person's first sign-in was on its way twice, or that two people came for one name.
-var errRaced = errors.New("another sign-in was faster")
+// errRaced says that an admin gave the name or the identity away in the same moment.
+var errRaced = errors.New("an admin was faster than a sign-in")
 
 func (s *Store) signIn(ctx context.Context, c Change, raw string, who models.Claims, lifetime time.Duration) (out SignedIn, err error) {
 	err = s.DB.WithContext(ctx).Transaction(func(db *gorm.DB) error {
@@ -79,28 +79,51 @@ func useUp(db *gorm.DB, raw string, until time.Time) error {
 	return nil
 }
 
+// admitNewcomer lets newcomers in one by one, so that people of one name do not race for it when a whole company comes on
+// its first morning.
+const admitNewcomer = "SELECT pg_advisory_xact_lock(7083310002)"
+
 // identified finds whom an identity belongs to, and holds it until the end. Who was never here becomes a new user: one of
 // the same name or address may be somebody else, so that only an admin makes an identity that of a user who is there.
 func identified(db *gorm.DB, who models.Claims) (models.Identity, models.User, error) {
+	identity, user, err := known(db, who)
+	if !models.IsCode(err, models.CodeNotFound) {
+		return identity, user, err
+	}
+	if err := db.Exec(admitNewcomer).Error; err != nil {
+		return identity, user, fmt.Errorf("let a newcomer in: %w", err)
+	}
+	identity, user, err = known(db, who) // their other sign-in may have been faster
+	if !models.IsCode(err, models.CodeNotFound) {
+		return identity, user, err
+	}
+	return newcomer(db, who)
+}
+
+func known(db *gorm.DB, who models.Claims) (identity models.Identity, user models.User, err error) {
 	found, err := rows[models.Identity](db, "SELECT * FROM identities WHERE issuer = ? AND subject = ? FOR UPDATE", who.Issuer, who.Subject)
 	if err != nil {
-		return models.Identity{}, models.User{}, fmt.Errorf("find an identity: %w", err)
+		return identity, user, fmt.Errorf("find an identity: %w", err)
 	}
-	if len(found) == 1 {
-		user, err := take[models.User](db, "user", found[0].UserID)
-		return found[0], user, err
+	if len(found) == 0 {
+		return identity, user, models.Faultf(models.CodeNotFound, "Nobody here is %s at %s.", who.Subject, who.Issuer)
 	}
-	user := models.User{ID: models.NewID(), Email: who.Email}
+	user, err = take[models.User](db, "user", found[0].UserID)
+	return found[0], user, err
+}
+
+func newcomer(db *gorm.DB, who models.Claims) (identity models.Identity, user models.User, err error) {
+	user = models.User{ID: models.NewID(), Email: who.Email}
 	if user.Name, err = freeName(db, who); err != nil {
-		return models.Identity{}, user, err
+		return identity, user, err
 	}
 	if err := CreateUser(db, &user); err != nil {
 		if models.IsCode(err, models.CodeNameTaken) {
-			return models.Identity{}, user, errRaced
+			return identity, user, errRaced
 		}
-		return models.Identity{}, user, err
+		return identity, user, err
 	}
-	identity := models.Identity{ID: models.NewID(), Issuer: who.Issuer, Subject: who.Subject, UserID: user.ID, IssuedAt: time.Unix(0, 0)}
+	identity = models.Identity{ID: models.NewID(), Issuer: who.Issuer, Subject: who.Subject, UserID: user.ID, IssuedAt: time.Unix(0, 0)}
 	err = db.Create(&identity).Error
 	if Violated(err) == "identities_once" {
 		return identity, user, errRaced
