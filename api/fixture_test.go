@@ -177,10 +177,16 @@ func (e *edge) user(name string, roles ...string) (token string) {
 	e.t.Helper()
 	e.call(e.admin, "POST", "/v1/users", M{"name": name}).is(201)
 	for _, r := range roles {
-		role, tenant, _ := strings.Cut(r, "@")
+		role, tenant := cutRole(r)
 		e.call(e.admin, "POST", "/v1/role-bindings", M{"user": name, "role": role, "tenant": tenant}).is(201)
 	}
 	return decode[NewToken](e.call(e.admin, "POST", "/v1/tokens", M{"user": name, "name": "test"}).is(201)).Secret
+}
+
+// cutRole takes a role such as admin@acme apart.
+func cutRole(r string) (role, tenant string) {
+	role, tenant, _ = strings.Cut(r, "@")
+	return role, tenant
 }
 
 // count counts the rows of a table.

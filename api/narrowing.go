@@ -12,17 +12,17 @@ import (
 
 // narrow narrows a new token to what the request says. What somebody makes for themselves with a narrowed token is
 // narrowed like that one, and does not last longer: no token is the way to a wider one.
-func (a *API) narrow(ctx context.Context, tx store.Tx, row *models.Token, tenant string, roles []models.Role) error {
+func (a *API) narrow(ctx context.Context, tx store.Tx, row *models.Token, in *tokenCreate) error {
 	var path []models.ID
-	if tenant != "" {
-		t, err := a.tenantToBind(ctx, tx, tenant)
+	if in.Body.Tenant != "" {
+		t, err := a.tenantToBind(ctx, tx, in.Body.Tenant)
 		if err != nil {
 			return err
 		}
 		row.TenantID, path = &t.ID, t.Path
 	}
-	if len(roles) > 0 {
-		row.Roles = roles
+	if len(in.Body.Roles) > 0 {
+		row.Roles = in.Body.Roles
 	}
 	if !tx.Actor.Narrowed || row.ActorID != tx.Actor.ID {
 		return nil
@@ -30,6 +30,9 @@ func (a *API) narrow(ctx context.Context, tx store.Tx, row *models.Token, tenant
 	mine, err := store.Token(tx.DB, tx.Actor.TokenID)
 	if err != nil {
 		return err
+	}
+	if in.Body.ExpiresAt == nil && row.ExpiresAt.After(mine.ExpiresAt) {
+		row.ExpiresAt = mine.ExpiresAt
 	}
 	return inherit(mine, row, path)
 }

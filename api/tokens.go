@@ -50,7 +50,7 @@ type tokenCreate struct {
 	Body struct {
 		_         struct{}   `additionalProperties:"false"`
 		Name      string     `json:"name" minLength:"1" maxLength:"63" pattern:"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" patternDescription:"a DNS label: small letters, digits and inner hyphens" doc:"What the token is for." example:"laptop"`
-		ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When the token ends; in 30 days unless given, in 366 days at most." example:"2027-01-31T12:00:00Z"`
+		ExpiresAt *time.Time `json:"expires_at,omitempty" doc:"When the token ends; in 30 days unless given, or with a narrowed token that it is made with; in 366 days at most." example:"2027-01-31T12:00:00Z"`
 		User      string     `json:"user,omitempty" maxLength:"1200" doc:"Name or id of the user whom the token is for; yourself unless given. Admins of a tenant make those of its service accounts, and only an admin of the platform makes those of other people." example:"ci@acme/dev"`
 
 		Tenant string        `json:"tenant,omitempty" maxLength:"1100" doc:"Narrow the token to this tenant and what is below it, by full name or id." example:"acme/dev"`
@@ -114,7 +114,7 @@ func (a *API) createToken(ctx context.Context, in *tokenCreate) (*Resource[NewTo
 			return store.Answer[NewToken]{}, err
 		}
 		secret, row := store.NewToken(owner.ID, in.Body.Name, expires)
-		if err := a.narrow(ctx, tx, &row, in.Body.Tenant, in.Body.Roles); err != nil {
+		if err := a.narrow(ctx, tx, &row, in); err != nil {
 			return store.Answer[NewToken]{}, err
 		}
 		if err := tx.Create(&row).Error; err != nil {
