@@ -88,10 +88,7 @@ func (s *stack) yunshu(args ...string) (string, int) {
 func (s *stack) program(name string, args ...string) (string, int) {
 	s.Helper()
 	cmd := exec.Command(filepath.Join(s.root, "bin", name), args...)
-	cmd.Env = os.Environ()
-	for k, v := range s.env {
-		cmd.Env = append(cmd.Env, k+"="+v)
-	}
+	cmd.Env = s.environment()
 	out, err := cmd.CombinedOutput()
 	if _, ended := err.(*exec.ExitError); err != nil && !ended {
 		require.NoError(s, err)
@@ -164,6 +161,7 @@ func TestANewcomersFirstDay(t *testing.T) {
 	require.Equal(t, "running", field(t, vm, "state"))
 	require.Regexp(t, id+`.*`+field(t, vm, "baremetal")+`.*poweredOn.*`+regexp.QuoteMeta(address), s.inVCenter(), "the very same VM")
 
+	s.peopleComeAndGo()
 	refused, status := s.yunshu("vm", "create", "big", "--tenant", "acme", "--region", "tw", "--group", "general", "--image", "ubuntu-24-04", "--flavor", "large", "--subnet", "lan")
 	require.Equal(t, 4, status)
 	require.Contains(t, refused, "vcpu of tenant acme: 8 asked, 3 free")
