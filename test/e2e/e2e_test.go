@@ -8,6 +8,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/url"
 	"os"
@@ -90,7 +91,7 @@ func (s *stack) program(name string, args ...string) (string, int) {
 	cmd := exec.Command(filepath.Join(s.root, "bin", name), args...)
 	cmd.Env = s.environment()
 	out, err := cmd.CombinedOutput()
-	if _, ended := err.(*exec.ExitError); err != nil && !ended {
+	if ended := new(exec.ExitError); err != nil && !errors.As(err, &ended) {
 		require.NoError(s, err)
 	}
 	s.Logf("$ %s %s\n%s", name, strings.Join(args, " "), out)
