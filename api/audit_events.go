@@ -24,6 +24,7 @@ type AuditEvent struct {
 	RemoteAddress string          `json:"remote_address,omitempty" doc:"From where." example:"192.0.2.7"`
 	UserAgent     string          `json:"user_agent,omitempty" doc:"With which program." example:"curl/8.5.0"`
 	RequestID     string          `json:"request_id,omitempty" doc:"Leads to the request in the gateway's log." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6e"`
+	TraceID       string          `json:"trace_id,omitempty" doc:"Leads to everything that every process did for the request." example:"4bf92f3577b34da6a3ce929d0e0e4736"`
 	Action        string          `json:"action" doc:"What they did." example:"tenant.create"`
 	ResourceKind  string          `json:"resource_kind" doc:"To what kind of resource." example:"tenant"`
 	ResourceID    string          `json:"resource_id,omitempty" doc:"Id of the resource." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6c"`
@@ -47,6 +48,7 @@ type AuditFilter struct {
 	ResourceID   string    `query:"resource_id" maxLength:"100" doc:"Only what was done to this resource." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6c"`
 	OperationID  string    `query:"operation_id" format:"uuid" doc:"Only what belongs to this operation." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6d"`
 	RequestID    string    `query:"request_id" maxLength:"128" doc:"Only what this request did." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6e"`
+	TraceID      string    `query:"trace_id" maxLength:"32" doc:"Only what belongs to this trace." example:"4bf92f3577b34da6a3ce929d0e0e4736"`
 	Outcome      string    `query:"outcome" enum:"accepted,done,refused" doc:"Only what ended so." example:"refused"`
 	Since        time.Time `query:"since" doc:"Only from this time on." example:"2027-01-01T00:00:00Z"`
 	Until        time.Time `query:"until" doc:"Only before this time." example:"2027-02-01T00:00:00Z"`
@@ -69,7 +71,7 @@ func (a *API) registerAuditEvents(h huma.API) {
 // filter is the filter as package store wants it.
 func (a *API) filter(ctx context.Context, in AuditFilter) (store.AuditFilter, error) {
 	f := store.AuditFilter{Actor: in.Actor, OnBehalfOf: in.OnBehalfOf, Action: in.Action, ResourceKind: in.ResourceKind, ResourceID: in.ResourceID,
-		RequestID: in.RequestID, Outcome: in.Outcome, Since: in.Since, Until: in.Until}
+		RequestID: in.RequestID, TraceID: in.TraceID, Outcome: in.Outcome, Since: in.Since, Until: in.Until}
 	if in.OperationID != "" {
 		id, err := uuid.Parse(in.OperationID)
 		if err != nil {
@@ -87,7 +89,7 @@ func (a *API) filter(ctx context.Context, in AuditFilter) (store.AuditFilter, er
 
 // words is everything that decides what is on the list.
 func (in AuditFilter) words() []string {
-	return []string{"audit events", in.Actor, in.OnBehalfOf, in.Action, in.Tenant, in.ResourceKind, in.ResourceID, in.OperationID, in.RequestID, in.Outcome,
+	return []string{"audit events", in.Actor, in.OnBehalfOf, in.Action, in.Tenant, in.ResourceKind, in.ResourceID, in.OperationID, in.RequestID, in.TraceID, in.Outcome,
 		in.Since.UTC().String(), in.Until.UTC().String()}
 }
 
@@ -110,7 +112,7 @@ func (a *API) listAuditEvents(ctx context.Context, in *auditList) (*ListOutput[A
 func wireAuditEvent(e store.AuditEvent) AuditEvent {
 	return AuditEvent{
 		ID: e.ID, At: e.At.UTC(), ActorID: e.ActorID, Actor: e.Actor, OnBehalfOf: e.OnBehalfOf, RemoteAddress: e.RemoteAddress, UserAgent: e.UserAgent,
-		RequestID: e.RequestID, Action: e.Action, ResourceKind: e.ResourceKind, ResourceID: e.ResourceID, ResourceName: e.ResourceName, TenantID: e.TenantID,
+		RequestID: e.RequestID, TraceID: e.TraceID, Action: e.Action, ResourceKind: e.ResourceKind, ResourceID: e.ResourceID, ResourceName: e.ResourceName, TenantID: e.TenantID,
 		Tenant: e.TenantName, OperationID: e.OperationID, Outcome: e.Outcome, Code: e.Code, Before: json.RawMessage(e.Before), After: json.RawMessage(e.After),
 	}
 }

@@ -67,7 +67,7 @@ func (a *API) exportAuditEvents(ctx context.Context, in *auditExport) (*huma.Str
 func (in AuditFilter) given() map[string]any {
 	out := map[string]any{}
 	for name, value := range map[string]string{"actor": in.Actor, "on_behalf_of": in.OnBehalfOf, "action": in.Action, "tenant": in.Tenant,
-		"resource_kind": in.ResourceKind, "resource_id": in.ResourceID, "operation_id": in.OperationID, "request_id": in.RequestID, "outcome": in.Outcome} {
+		"resource_kind": in.ResourceKind, "resource_id": in.ResourceID, "operation_id": in.OperationID, "request_id": in.RequestID, "trace_id": in.TraceID, "outcome": in.Outcome} {
 		if value != "" {
 			out[name] = value
 		}

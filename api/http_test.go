@@ -260,7 +260,7 @@ func TestProblemsLookLikeThis(t *testing.T) {
 	show := func(a answer) {
 		var v map[string]any
 		require.NoError(t, json.Unmarshal(a.Body, &v))
-		v["request_id"] = "…"
+		v["request_id"], v["trace_id"] = "…", "…"
 		text, err := json.MarshalIndent(v, "", "  ")
 		require.NoError(t, err)
 		fmt.Fprintf(&out, "%d %s\n%s\n\n", a.Status, http.StatusText(a.Status), text)

@@ -19,8 +19,13 @@ import (
 	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
+	"go.opentelemetry.io/contrib/instrumentation/github.com/gin-gonic/gin/otelgin"
+	"go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/yunshu/yunshu/models"
+	"github.com/yunshu/yunshu/tracing"
 )
 
 // maxBody is how large a request's body may be.
@@ -39,6 +44,23 @@ func identify(c *gin.Context) {
 	c.Next()
 }
 
+// traced makes the request part of a trace: the client's, if it says one.
+func traced(by trace.TracerProvider) gin.HandlerFunc {
+	return otelgin.Middleware("yunshu-gateway", otelgin.WithTracerProvider(by), otelgin.WithPropagators(propagation.TraceContext{}),
+		otelgin.WithMeterProvider(noop.NewMeterProvider()), // there are metrics of our own
+		otelgin.WithGinFilter(func(c *gin.Context) bool { return !unremarkable[c.FullPath()] }))
+}
+
+// noteTrace remembers where in its trace the request is, for the audit log and for the work that it begins.
+func noteTrace(c *gin.Context) {
+	ctx := c.Request.Context()
+	scope(ctx).origin.Trace = tracing.Parent(ctx)
+	c.Next()
+}
+
+// unremarkable are what watches the gateway itself, again and again.
+var unremarkable = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true}
+
 // recover answers a panic with a problem, and logs where it came from.
 func (a *API) recover(c *gin.Context) {
 	defer func() {
@@ -52,7 +74,7 @@ func (a *API) recover(c *gin.Context) {
 		if c.Writer.Written() && c.Request.Context().Err() != nil {
 			return // the client left while it was answered
 		}
-		a.log.ErrorContext(c, "request panicked", "request_id", scope(c).id, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		a.log.ErrorContext(c.Request.Context(), "request panicked", "request_id", scope(c).id, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 		if c.Writer.Written() {
 			c.Abort()
 			return
@@ -68,10 +90,10 @@ func (a *API) logAccess(c *gin.Context) {
 	c.Next()
 	r := scope(c.Request.Context())
 	level := slog.LevelInfo
-	if c.FullPath() == "/healthz" || c.FullPath() == "/readyz" || c.FullPath() == "/metrics" {
+	if unremarkable[c.FullPath()] {
 		level = slog.LevelDebug
 	}
-	a.log.LogAttrs(c, level, "request", slog.String("request_id", r.id), slog.String("method", c.Request.Method),
+	a.log.LogAttrs(c.Request.Context(), level, "request", slog.String("request_id", r.id), slog.String("method", c.Request.Method),
 		slog.String("path", c.Request.URL.Path), slog.Int("status", c.Writer.Status()), slog.Int("bytes", max(0, c.Writer.Size())),
 		slog.Float64("duration_ms", float64(time.Since(start).Microseconds())/1000), slog.String("actor", r.actor.Name))
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/yunshu/yunshu/api/store"
 	"github.com/yunshu/yunshu/models"
+	"github.com/yunshu/yunshu/tracing"
 )
 
 // Problem is every error answer, after RFC 9457. It never repeats what was sent.
@@ -24,6 +25,7 @@ type Problem struct {
 	Detail      string              `json:"detail,omitempty" doc:"What happened, to what, why, and what to do." example:"The quota of tenant acme does not allow it: 8 vcpu asked, 4 of 16 free."`
 	Code        models.Code         `json:"code" doc:"The stable name of the problem; see docs/errors.md." example:"quota_exceeded"`
 	RequestID   string              `json:"request_id,omitempty" doc:"Leads to the request in the gateway's log." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6a"`
+	TraceID     string              `json:"trace_id,omitempty" doc:"Leads to everything that every process did for the request." example:"4bf92f3577b34da6a3ce929d0e0e4736"`
 	Errors      []models.FieldError `json:"errors,omitempty" doc:"Everything that is wrong with the request, field by field."`
 	Shortages   []models.Shortage   `json:"shortages,omitempty" doc:"What was asked, what is free, and where."`
 	Reasons     []models.Reason     `json:"reasons,omitempty" doc:"How many hosts could not take the machine, by cause."`
@@ -133,7 +135,7 @@ func problemOf(ctx context.Context, err error) *Problem {
 	scope(ctx).code = info.Code
 	return &Problem{
 		Type: "/errors/" + string(info.Code), Title: strings.TrimSuffix(info.Title, "."), Status: info.Status, Detail: f.Message,
-		Code: info.Code, RequestID: id, Errors: f.Fields, Shortages: f.Shortages, Reasons: f.Reasons, OperationID: f.Operation, Missing: f.Missing,
+		Code: info.Code, RequestID: id, TraceID: tracing.ID(ctx), Errors: f.Fields, Shortages: f.Shortages, Reasons: f.Reasons, OperationID: f.Operation, Missing: f.Missing,
 	}
 }
 

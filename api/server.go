@@ -14,12 +14,14 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
 	"github.com/yunshu/yunshu/api/accept"
 	"github.com/yunshu/yunshu/api/authz"
 	"github.com/yunshu/yunshu/api/store"
+	"github.com/yunshu/yunshu/tracing"
 )
 
 // Options are what the edge stands on.
@@ -34,6 +36,7 @@ type Options struct {
 	Codec      converter.PayloadCodec     // reads what Temporal keeps encrypted; nil: nothing is
 	Logger     *slog.Logger
 	Metrics    *prometheus.Registry // nil: one of its own
+	Tracer     trace.TracerProvider // nil: traces have ids, and nothing more
 	Version    string               // of the program
 	Limits     RateLimits           // of each client; zero: none
 	SignIn     SignInOptions        // whom to believe; without a provider nobody signs in
@@ -92,7 +95,10 @@ func New(o Options) *API {
 	a.streams, a.codec = newStreams(), o.Codec
 	a.gauges = &gauges{api: a}
 	o.Metrics.MustRegister(a.gauges)
-	a.engine.Use(identify, a.recover, a.logAccess, a.metrics.measure, limitBody)
+	if o.Tracer == nil {
+		o.Tracer = tracing.Silent()
+	}
+	a.engine.Use(identify, traced(o.Tracer), noteTrace, a.recover, a.logAccess, a.metrics.measure, limitBody)
 	a.engine.NoRoute(noRoute)
 	a.engine.NoMethod(noMethod)
 	a.plainRoutes(o.Metrics)

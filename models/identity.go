@@ -158,6 +158,7 @@ type AuditEvent struct {
 	RemoteAddress string    `gorm:"column:remote_address"`
 	UserAgent     string    `gorm:"column:user_agent"`
 	RequestID     string    `gorm:"column:request_id"`
+	TraceID       string    `gorm:"column:trace_id"`
 	Action        string    `gorm:"column:action"`
 	ResourceKind  string    `gorm:"column:resource_kind"`
 	ResourceID    string    `gorm:"column:resource_id"`

@@ -48,6 +48,7 @@ type Event struct {
 	RemoteAddress string          `json:"remote_address,omitempty"`
 	UserAgent     string          `json:"user_agent,omitempty"`
 	RequestID     string          `json:"request_id,omitempty"`
+	TraceID       string          `json:"trace_id,omitempty"`
 	Action        string          `json:"action"`
 	ResourceKind  string          `json:"resource_kind"`
 	ResourceID    string          `json:"resource_id,omitempty"`
@@ -61,7 +62,7 @@ type Event struct {
 }
 
 // Hash is the SHA-256 of the event in its one canonical form: a JSON list of all its fields in the order above, the
-// time in microseconds, and objects with their keys sorted.
+// time in microseconds, and objects with their keys sorted. The trace's id, which older events do not have, is last.
 func (e Event) Hash() (Hash, error) {
 	before, err := canonical(e.Before)
 	if err != nil {
@@ -71,10 +72,14 @@ func (e Event) Hash() (Hash, error) {
 	if err != nil {
 		return Hash{}, fmt.Errorf("read what was after event %s: %w", e.ID, err)
 	}
-	raw, err := json.Marshal([]any{
+	fields := []any{
 		"yunshu-audit-1", e.ID, e.At.UnixMicro(), e.ActorID, e.Actor, e.OnBehalfOf, e.RemoteAddress, e.UserAgent, e.RequestID, e.Action,
 		e.ResourceKind, e.ResourceID, e.ResourceName, e.TenantID, e.OperationID, e.Outcome, e.Code, before, after,
-	})
+	}
+	if e.TraceID != "" {
+		fields = append(fields, e.TraceID)
+	}
+	raw, err := json.Marshal(fields)
 	if err != nil {
 		return Hash{}, fmt.Errorf("encode event %s: %w", e.ID, err)
 	}

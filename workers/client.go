@@ -7,8 +7,11 @@ import (
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/interceptor"
 	temporallog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
+
+	"github.com/yunshu/yunshu/tracing"
 )
 
 // Options say how to reach Temporal.
@@ -37,6 +40,10 @@ func Dial(ctx context.Context, o Options) (client.Client, error) {
 		logger = slog.Default()
 	}
 	data, failures := Converters(codec)
+	traces, err := tracing.Temporal()
+	if err != nil {
+		return nil, err
+	}
 	c, err := client.NewLazyClient(client.Options{
 		HostPort:         o.Address,
 		Namespace:        o.Namespace,
@@ -45,6 +52,7 @@ func Dial(ctx context.Context, o Options) (client.Client, error) {
 		MetricsHandler:   o.Metrics,
 		DataConverter:    data,
 		FailureConverter: failures,
+		Interceptors:     []interceptor.ClientInterceptor{traces},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to Temporal at %s: %w", o.Address, err)

@@ -21,6 +21,7 @@ type Operation struct {
 	ResourceID   models.ID `json:"resource_id"`
 	ResourceName string    `json:"resource_name"`
 	Actor        string    `json:"actor"`
+	Trace        string    `json:"trace,omitempty"` // place in the trace of the request, as W3C's traceparent
 }
 
 // Search attributes of every workflow, so that the Temporal Web UI and CLI can filter.

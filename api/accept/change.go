@@ -146,7 +146,7 @@ func (a *Accepter) tryChange(ctx context.Context, conn *pgxpool.Conn, c *change)
 	}
 	o := contract.Operation{
 		ID: models.NewID(), Kind: c.action, TenantID: c.vm.TenantID, Tenant: c.tenant, Region: c.vm.Region,
-		ResourceKind: "vm", ResourceID: c.id, ResourceName: c.vm.Name, Actor: c.Actor.Name,
+		ResourceKind: "vm", ResourceID: c.id, ResourceName: c.vm.Name, Actor: c.Actor.Name, Trace: c.Origin.Trace,
 	}
 	input, err := c.input(c, o)
 	if err != nil {

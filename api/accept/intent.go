@@ -78,8 +78,8 @@ WHERE NOT EXISTS (SELECT FROM operation_intents WHERE operation_id = $2 AND kind
 
 	auditIntent = `
 INSERT INTO audit_events (id, actor_id, actor, action, resource_kind, resource_id, resource_name, tenant_id, operation_id, request_id, outcome,
-	remote_address, user_agent, on_behalf_of, detail)
-VALUES ($1, $2, $3, $4, 'operation', $5, $6, $7, $8, $9, 'accepted', $10, $11, $12, $13)`
+	remote_address, user_agent, on_behalf_of, detail, trace_id)
+VALUES ($1, $2, $3, $4, 'operation', $5, $6, $7, $8, $9, 'accepted', $10, $11, $12, $13, $14)`
 )
 
 func (a *Accepter) tryIntend(ctx context.Context, conn *pgxpool.Conn, i *intended) error {
@@ -118,7 +118,7 @@ func (a *Accepter) tryIntend(ctx context.Context, conn *pgxpool.Conn, i *intende
 	}
 	b.Queue(insertIntent, detail.ID, id, i.kind, i.Actor.ID, i.Actor.Name, detail, i.op.Seq)
 	b.Queue(auditIntent, models.NewID(), i.Actor.ID, i.Actor.Name, "operation."+i.kind, id.String(), i.op.ResourceName, i.op.TenantID, id, i.RequestID,
-		i.Origin.RemoteAddress, i.Origin.UserAgent, i.Origin.OnBehalfOf, i.story())
+		i.Origin.RemoteAddress, i.Origin.UserAgent, i.Origin.OnBehalfOf, i.story(), i.Origin.TraceID())
 	b.Queue("COMMIT")
 	return send(ctx, conn, b)
 }

@@ -22,13 +22,13 @@ INSERT INTO operations (id, kind, tenant_id, region, resource_kind, resource_id,
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::uuid[], $9::text[], $10::jsonb[], $11::timestamptz[])`
 
 	insertAudit = `
-INSERT INTO audit_events (id, at, actor_id, actor, action, resource_kind, resource_id, resource_name, tenant_id, operation_id, request_id, outcome,
+INSERT INTO audit_events (id, at, actor_id, actor, action, resource_kind, resource_id, resource_name, tenant_id, operation_id, request_id, trace_id, outcome,
 	remote_address, user_agent, on_behalf_of, before)
-SELECT id, at, actor_id, actor, action, kind, resource_id::text, name, tenant_id, operation_id, request_id, 'accepted',
+SELECT id, at, actor_id, actor, action, kind, resource_id::text, name, tenant_id, operation_id, request_id, trace_id, 'accepted',
 	remote_address, user_agent, on_behalf_of, CASE WHEN action NOT LIKE '%.create' THEN version_before(kind, resource_id::text) END
 FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::text[], $9::uuid[], $10::uuid[], $11::text[],
-	$12::text[], $13::text[], $14::text[])
-	AS r (id, at, actor_id, actor, action, kind, resource_id, name, tenant_id, operation_id, request_id, remote_address, user_agent, on_behalf_of)`
+	$12::text[], $13::text[], $14::text[], $15::text[])
+	AS r (id, at, actor_id, actor, action, kind, resource_id, name, tenant_id, operation_id, request_id, remote_address, user_agent, on_behalf_of, trace_id)`
 
 	insertKeys = `
 INSERT INTO idempotency_keys (actor_id, key, request_hash, operation_id, status)
@@ -53,7 +53,8 @@ func queueRecords(b *pgx.Batch, rs []record) {
 	b.Queue(insertAudit, each(rs, func(record) models.ID { return models.NewID() }), at, actors, actorNames,
 		each(rs, func(r record) string { return r.action }), kinds, resources, names, tenants, ids,
 		each(rs, func(r record) string { return r.RequestID }), each(rs, func(r record) string { return r.Origin.RemoteAddress }),
-		each(rs, func(r record) string { return r.Origin.UserAgent }), each(rs, func(r record) string { return r.Origin.OnBehalfOf }))
+		each(rs, func(r record) string { return r.Origin.UserAgent }), each(rs, func(r record) string { return r.Origin.OnBehalfOf }),
+		each(rs, func(r record) string { return r.Origin.TraceID() }))
 	keyed := filter(rs, func(r record) bool { return r.Key != "" })
 	if len(keyed) == 0 {
 		return

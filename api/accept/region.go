@@ -90,7 +90,7 @@ func (a *Accepter) tryPlatformWork(ctx context.Context, conn *pgxpool.Conn, req 
 	if err := a.authz.Check(req.Actor, action, authz.Resource{Kind: o.ResourceKind}); err != nil {
 		return Accepted{}, err
 	}
-	o.ID, o.Actor = models.NewID(), req.Actor.Name
+	o.ID, o.Actor, o.Trace = models.NewID(), req.Actor.Name, req.Origin.Trace
 	op, err := operation(req, o, input(o))
 	if err != nil {
 		return Accepted{}, err

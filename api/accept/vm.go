@@ -333,7 +333,7 @@ func (c *creation) decide() error {
 	c.vm = models.NewID()
 	o := contract.Operation{
 		ID: models.NewID(), Kind: contract.VMProvision.Name, TenantID: *c.TenantID, Tenant: c.TenantName, Region: c.Region,
-		ResourceKind: "vm", ResourceID: c.vm, ResourceName: c.Name, Actor: c.Actor.Name,
+		ResourceKind: "vm", ResourceID: c.vm, ResourceName: c.Name, Actor: c.Actor.Name, Trace: c.Origin.Trace,
 	}
 	gateway := ""
 	if c.Net.Gateway.IsValid() {

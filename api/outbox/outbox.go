@@ -21,6 +21,7 @@ import (
 	"github.com/yunshu/yunshu/activities/contract"
 	"github.com/yunshu/yunshu/api/store"
 	"github.com/yunshu/yunshu/models"
+	"github.com/yunshu/yunshu/tracing"
 )
 
 // Outbox moves rows to Temporal.
@@ -151,9 +152,9 @@ func (o *Outbox) startAll(ctx context.Context, starts []store.Start) error {
 
 // start gives one operation to Temporal. That it has it already is as good.
 func (o *Outbox) start(ctx context.Context, s store.Start) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
 	op := s.Operation
+	ctx, cancel := context.WithTimeout(tracing.Continue(ctx, op.Trace), 5*time.Second)
+	defer cancel()
 	attributes := []temporal.SearchAttributeUpdate{
 		contract.AttrResourceKind.ValueSet(op.ResourceKind),
 		contract.AttrResourceID.ValueSet(op.ResourceID.String()),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -16,13 +17,22 @@ type Origin struct {
 	RemoteAddress string
 	UserAgent     string
 	OnBehalfOf    string // for whom, where the actor is a service that acts for somebody
+	Trace         string // place in the trace, as W3C's traceparent
+}
+
+// TraceID is the id of the trace that the request belongs to; empty: none.
+func (o Origin) TraceID() string {
+	if parts := strings.Split(o.Trace, "-"); len(parts) == 4 {
+		return parts[1]
+	}
+	return ""
 }
 
 // event begins an audit event about a change.
 func (c Change) event(on Subject, outcome string) models.AuditEvent {
 	e := models.AuditEvent{
 		ID: models.NewID(), Actor: c.Actor.Name, OnBehalfOf: c.Origin.OnBehalfOf, RemoteAddress: c.Origin.RemoteAddress, UserAgent: c.Origin.UserAgent,
-		RequestID: c.RequestID, Action: c.Action, ResourceKind: on.Kind, ResourceID: on.ID, ResourceName: on.Name, TenantID: on.TenantID, Outcome: outcome,
+		RequestID: c.RequestID, TraceID: c.Origin.TraceID(), Action: c.Action, ResourceKind: on.Kind, ResourceID: on.ID, ResourceName: on.Name, TenantID: on.TenantID, Outcome: outcome,
 	}
 	if c.Actor.ID != models.NoID {
 		e.ActorID = &c.Actor.ID
@@ -33,9 +43,9 @@ func (c Change) event(on Subject, outcome string) models.AuditEvent {
 // insertAudit writes an event of a transaction. What the resource was like before is in its history, which this very
 // transaction wrote when it changed the row.
 const insertAudit = `
-INSERT INTO audit_events (id, actor_id, actor, on_behalf_of, remote_address, user_agent, request_id, action, resource_kind, resource_id,
+INSERT INTO audit_events (id, actor_id, actor, on_behalf_of, remote_address, user_agent, request_id, trace_id, action, resource_kind, resource_id,
 	resource_name, tenant_id, outcome, code, before, detail)
-VALUES (@id, @actor_id, @actor, @on_behalf_of, @remote_address, @user_agent, @request_id, @action, @resource_kind, @resource_id,
+VALUES (@id, @actor_id, @actor, @on_behalf_of, @remote_address, @user_agent, @request_id, @trace_id, @action, @resource_kind, @resource_id,
 	@resource_name, @tenant_id, @outcome, @code, version_before(@resource_kind, @resource_id), CAST(@detail AS jsonb))`
 
 // audit writes down a change in its own transaction.
@@ -55,7 +65,7 @@ func writeAudit(db *gorm.DB, e models.AuditEvent, after any) error {
 	}
 	err := db.Exec(insertAudit, map[string]any{
 		"id": e.ID, "actor_id": e.ActorID, "actor": e.Actor, "on_behalf_of": e.OnBehalfOf, "remote_address": e.RemoteAddress, "user_agent": e.UserAgent,
-		"request_id": e.RequestID, "action": e.Action, "resource_kind": e.ResourceKind, "resource_id": e.ResourceID, "resource_name": e.ResourceName,
+		"request_id": e.RequestID, "trace_id": e.TraceID, "action": e.Action, "resource_kind": e.ResourceKind, "resource_id": e.ResourceID, "resource_name": e.ResourceName,
 		"tenant_id": e.TenantID, "outcome": e.Outcome, "code": e.Code, "detail": detail,
 	}).Error
 	if err != nil {
@@ -96,13 +106,14 @@ type AuditFilter struct {
 	ResourceID   string
 	OperationID  *models.ID
 	RequestID    string
+	TraceID      string
 	Outcome      string
 	Since        time.Time
 	Until        time.Time
 	OldestFirst  bool
 }
 
-const namedAuditEvents = `SELECT e.id, e.at, e.actor_id, e.actor, e.on_behalf_of, e.remote_address, e.user_agent, e.request_id, e.action, e.resource_kind,
+const namedAuditEvents = `SELECT e.id, e.at, e.actor_id, e.actor, e.on_behalf_of, e.remote_address, e.user_agent, e.request_id, e.trace_id, e.action, e.resource_kind,
 	e.resource_id, e.resource_name, e.tenant_id, e.operation_id, e.outcome, e.code, e.before, e.detail, e.txid, coalesce(t.full_name, '') AS tenant_name
 FROM (%s) e LEFT JOIN tenants t ON t.id = e.tenant_id ORDER BY e.id %s`
 
@@ -110,7 +121,7 @@ FROM (%s) e LEFT JOIN tenants t ON t.id = e.tenant_id ORDER BY e.id %s`
 func (s *Store) AuditEvents(ctx context.Context, see Scope, f AuditFilter, p IDPage) ([]AuditEvent, error) {
 	var w where
 	w.given("t.actor = ?", f.Actor).given("t.on_behalf_of = ?", f.OnBehalfOf).given("t.action = ?", f.Action).given("t.resource_kind = ?", f.ResourceKind).
-		given("t.resource_id = ?", f.ResourceID).given("t.request_id = ?", f.RequestID).given("t.outcome = ?", f.Outcome)
+		given("t.resource_id = ?", f.ResourceID).given("t.request_id = ?", f.RequestID).given("t.trace_id = ?", f.TraceID).given("t.outcome = ?", f.Outcome)
 	if f.OperationID != nil {
 		w.and("t.operation_id = ?", *f.OperationID)
 	}

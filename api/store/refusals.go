@@ -170,21 +170,21 @@ func (d *dropped) summary() (models.AuditEvent, error) {
 	}
 	e := d.event
 	e.ID, e.At, e.Action, e.Code, e.After = models.NewID(), d.Until, dropAction, string(models.CodeTooManyRequests), raw
-	e.ResourceKind, e.ResourceID, e.ResourceName, e.TenantID, e.RequestID = "audit-event", "", "", nil, ""
+	e.ResourceKind, e.ResourceID, e.ResourceName, e.TenantID, e.RequestID, e.TraceID = "audit-event", "", "", nil, "", ""
 	return e, nil
 }
 
 // insertAuditRows writes events that belong to no other transaction, in one statement. Whose resource it was about is
 // looked up here, away from the request: its owner shall see who tried what.
 const insertAuditRows = `
-INSERT INTO audit_events (id, at, actor_id, actor, on_behalf_of, remote_address, user_agent, request_id, action, resource_kind, resource_id,
+INSERT INTO audit_events (id, at, actor_id, actor, on_behalf_of, remote_address, user_agent, request_id, trace_id, action, resource_kind, resource_id,
 	resource_name, tenant_id, operation_id, outcome, code, detail)
-SELECT r.id, at, r.actor_id, r.actor, on_behalf_of, remote_address, user_agent, request_id, action, r.resource_kind, r.resource_id,
+SELECT r.id, at, r.actor_id, r.actor, on_behalf_of, remote_address, user_agent, request_id, trace_id, action, r.resource_kind, r.resource_id,
 	coalesce(nullif(r.resource_name, ''), v.name, o.resource_name, ''), coalesce(r.tenant_id, v.tenant_id, o.tenant_id), operation_id, outcome, code, detail
 FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
-	$12::text[], $13::uuid[], $14::uuid[], $15::text[], $16::text[], $17::jsonb[], $18::uuid[])
+	$12::text[], $13::uuid[], $14::uuid[], $15::text[], $16::text[], $17::jsonb[], $18::uuid[], $19::text[])
 	AS r (id, at, actor_id, actor, on_behalf_of, remote_address, user_agent, request_id, action, resource_kind, resource_id,
-	resource_name, tenant_id, operation_id, outcome, code, detail, uid)
+	resource_name, tenant_id, operation_id, outcome, code, detail, uid, trace_id)
 LEFT JOIN vms v ON r.resource_kind = 'vm' AND v.id = r.uid
 LEFT JOIN operations o ON r.resource_kind = 'operation' AND o.id = r.uid`
 
@@ -200,7 +200,7 @@ func (s *Store) insertAuditEvents(ctx context.Context, events []models.AuditEven
 		column(events, func(e models.AuditEvent) *models.ID { return e.TenantID }), column(events, func(e models.AuditEvent) *models.ID { return e.OperationID }),
 		text(func(e models.AuditEvent) string { return e.Outcome }), text(func(e models.AuditEvent) string { return e.Code }),
 		column(events, func(e models.AuditEvent) *string { return textOrNull(e.After) }),
-		column(events, func(e models.AuditEvent) *models.ID { return idOrNull(e.ResourceID) }))
+		column(events, func(e models.AuditEvent) *models.ID { return idOrNull(e.ResourceID) }), text(func(e models.AuditEvent) string { return e.TraceID }))
 	if err != nil {
 		return fmt.Errorf("write %d audit events: %w", len(events), err)
 	}

@@ -15,9 +15,9 @@ import (
 // auditReport writes down what a workflow reported of its region's work, in the report's own transaction. A report that
 // came too late is written down as refused. What came before is in the history that the report wrote.
 const auditReport = `
-INSERT INTO audit_events (id, actor, on_behalf_of, action, resource_kind, resource_id, resource_name, tenant_id, operation_id, outcome, code, before, detail)
+INSERT INTO audit_events (id, actor, on_behalf_of, action, resource_kind, resource_id, resource_name, tenant_id, operation_id, trace_id, outcome, code, before, detail)
 SELECT $3, CASE WHEN o.region = '' THEN 'gateway' ELSE 'region/' || o.region END, o.actor, 'operation.report', o.resource_kind, o.resource_id::text,
-	o.resource_name, o.tenant_id, o.id, CASE WHEN o.seq = $2 THEN 'done' ELSE 'refused' END, CASE WHEN o.seq = $2 THEN '' ELSE 'wrong_state' END,
+	o.resource_name, o.tenant_id, o.id, coalesce(split_part(o.input ->> 'trace', '-', 2), ''), CASE WHEN o.seq = $2 THEN 'done' ELSE 'refused' END, CASE WHEN o.seq = $2 THEN '' ELSE 'wrong_state' END,
 	version_before(o.resource_kind, o.resource_id::text), $4::jsonb
 FROM operations o WHERE o.id = $1`
 
@@ -36,8 +36,9 @@ func queueReportAudit(b *pgx.Batch, r contract.Report) {
 
 // auditRegion writes down what a region told the gateway or asked of it, besides reports.
 const auditRegion = `
-INSERT INTO audit_events (id, actor, on_behalf_of, action, resource_kind, resource_id, resource_name, operation_id, outcome, detail)
-SELECT $1, 'region/' || $2, coalesce((SELECT o.actor FROM operations o WHERE o.id = $4), ''), $3, 'region', $2, $2, $4, 'done', $5::jsonb`
+INSERT INTO audit_events (id, actor, on_behalf_of, action, resource_kind, resource_id, resource_name, operation_id, trace_id, outcome, detail)
+SELECT $1, 'region/' || $2, coalesce((SELECT o.actor FROM operations o WHERE o.id = $4), ''), $3, 'region', $2, $2, $4,
+	coalesce((SELECT split_part(o.input ->> 'trace', '-', 2) FROM operations o WHERE o.id = $4), ''), 'done', $5::jsonb`
 
 // executes is a transaction, or the pool.
 type executes interface {

@@ -19,7 +19,7 @@ const (
 	// holdChain takes the end of the chain, unless another gateway seals at this moment.
 	holdChain = `SELECT number, hash, txid FROM audit_chain FOR UPDATE SKIP LOCKED`
 
-	auditColumns = `id, at, actor_id, actor, on_behalf_of, remote_address, user_agent, request_id, action, resource_kind, resource_id, resource_name,
+	auditColumns = `id, at, actor_id, actor, on_behalf_of, remote_address, user_agent, request_id, trace_id, action, resource_kind, resource_id, resource_name,
 	tenant_id, operation_id, outcome, code, before, detail, txid`
 
 	// unsealed are events of transactions that have all ended: no row of theirs can still appear.
@@ -155,7 +155,7 @@ func writeSeal(ctx context.Context, tx pgx.Tx, s seal.Seal, events []unsealedEve
 func Sealable(e models.AuditEvent) seal.Event {
 	return seal.Event{
 		ID: e.ID, At: e.At.UTC(), ActorID: e.ActorID, Actor: e.Actor, OnBehalfOf: e.OnBehalfOf, RemoteAddress: e.RemoteAddress, UserAgent: e.UserAgent,
-		RequestID: e.RequestID, Action: e.Action, ResourceKind: e.ResourceKind, ResourceID: e.ResourceID, ResourceName: e.ResourceName,
+		RequestID: e.RequestID, TraceID: e.TraceID, Action: e.Action, ResourceKind: e.ResourceKind, ResourceID: e.ResourceID, ResourceName: e.ResourceName,
 		TenantID: e.TenantID, OperationID: e.OperationID, Outcome: e.Outcome, Code: e.Code, Before: e.Before, After: e.After,
 	}
 }

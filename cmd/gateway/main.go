@@ -20,6 +20,7 @@ import (
 	"github.com/yunshu/yunshu/api/store"
 	"github.com/yunshu/yunshu/config"
 	"github.com/yunshu/yunshu/models"
+	"github.com/yunshu/yunshu/tracing"
 )
 
 func main() {
@@ -166,9 +167,9 @@ func openStore(ctx context.Context, dsn string) (*store.Store, error) {
 func logger(to *os.File, level slog.Level) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
 	if info, err := to.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-		return slog.New(slog.NewTextHandler(to, o))
+		return slog.New(tracing.Logs(slog.NewTextHandler(to, o)))
 	}
-	return slog.New(slog.NewJSONHandler(to, o))
+	return slog.New(tracing.Logs(slog.NewJSONHandler(to, o)))
 }
 
 // version is the revision that the program was built from.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel"
 	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
 
@@ -23,6 +24,7 @@ import (
 	"github.com/yunshu/yunshu/api/outbox"
 	"github.com/yunshu/yunshu/api/store"
 	"github.com/yunshu/yunshu/config"
+	"github.com/yunshu/yunshu/tracing"
 	"github.com/yunshu/yunshu/workers"
 )
 
@@ -50,6 +52,11 @@ func serve(ctx context.Context, c config.Gateway, p parts) error {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
+	stopTracing, err := tracing.Setup(ctx, "yunshu-gateway")
+	if err != nil {
+		return err
+	}
+	defer stopTracing(context.WithoutCancel(ctx)) //nolint:errcheck // spans that a collector did not take are lost
 	log := slog.Default()
 	s, err := openStore(ctx, c.DatabaseURL.Reveal())
 	if err != nil {
@@ -103,7 +110,7 @@ func (g *gatewayProcess) serveHTTP(ctx context.Context, wake func()) error {
 	accepting, stopAccepting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAccepting() // after the last request
 	edge := api.New(api.Options{
-		Store: g.store, Authz: policies, Temporal: g.temporal, TemporalUI: g.config.TemporalUIURL, Namespace: g.config.Temporal.Namespace, Failures: failures, Codec: codec, Logger: g.log, Metrics: g.metrics, Version: version(), TrustedProxies: g.config.TrustedProxies,
+		Store: g.store, Authz: policies, Temporal: g.temporal, TemporalUI: g.config.TemporalUIURL, Namespace: g.config.Temporal.Namespace, Failures: failures, Codec: codec, Logger: g.log, Metrics: g.metrics, Tracer: otel.GetTracerProvider(), Version: version(), TrustedProxies: g.config.TrustedProxies,
 		Limits: api.RateLimits{PerToken: g.config.RequestsPerToken, PerTenant: g.config.RequestsPerTenant, Heavy: g.config.HeavyReads},
 		SignIn: signIn,
 		Accept: accept.New(accepting, accept.Options{Store: g.store, Authz: policies, Wake: wake}),

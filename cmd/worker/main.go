@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/yunshu/yunshu/config"
+	"github.com/yunshu/yunshu/tracing"
 	"github.com/yunshu/yunshu/workers/region"
 )
 
@@ -61,7 +62,7 @@ func command() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return run(cmd.Context(), c, slog.New(slog.NewJSONHandler(os.Stderr, nil)))
+				return run(cmd.Context(), c, slog.New(tracing.Logs(slog.NewJSONHandler(os.Stderr, nil))))
 			},
 		},
 		&cobra.Command{
@@ -82,6 +83,11 @@ func command() *cobra.Command {
 
 // run serves until ctx ends.
 func run(ctx context.Context, c config.Worker, logger *slog.Logger) error {
+	stopTracing, err := tracing.Setup(ctx, "yunshu-worker")
+	if err != nil {
+		return err
+	}
+	defer stopTracing(context.WithoutCancel(ctx)) //nolint:errcheck // spans that a collector did not take are lost
 	w, err := region.New(ctx, c, logger)
 	if err != nil {
 		return err

@@ -14,6 +14,10 @@ import (
 	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/yunshu/yunshu/tracing"
 )
 
 // callTimeout bounds every single call. Waiting for changes asks again and again, each time for less than this.
@@ -98,12 +102,20 @@ type relogin struct {
 	next    soap.RoundTripper
 }
 
+// method is what a call is called in vCenter's API, such as CloneVM_Task.
+func method(req soap.HasFault) string {
+	return strings.TrimSuffix(reflect.TypeOf(req).Elem().Name(), "Body")
+}
+
 // RoundTrip makes one call.
-func (r relogin) RoundTrip(ctx context.Context, req, res soap.HasFault) error {
+func (r relogin) RoundTrip(ctx context.Context, req, res soap.HasFault) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	ctx, span := tracing.Start(ctx, "vcenter "+method(req), trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+		attribute.String("server.address", r.session.url.Host), attribute.String("yunshu.region", r.session.options.Region)))
+	defer func() { tracing.End(span, err) }()
 	seen := r.session.count()
-	err := r.next.RoundTrip(ctx, req, res)
+	err = r.next.RoundTrip(ctx, req, res)
 	if !isFault[*types.NotAuthenticated](err) {
 		return err
 	}
