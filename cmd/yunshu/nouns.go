@@ -158,5 +158,5 @@ var nouns = []noun{
 		}},
 	{name: "audit-event", path: "/v1/audit-events", short: "What was done, by whom", columns: []string{"at", "actor", "action", "resource_kind", "resource_name", "tenant", "outcome"}, noGet: true,
 		filters: []field{{"actor", "actor", text, "only by this user, or this region, such as region/tw", ""}, {"on-behalf-of", "on_behalf_of", text, "only for this user", ""}, {"action", "action", text, "only this, such as vm.create", ""}, byTenant, {"resource-kind", "resource_kind", text, "only on this kind of resource", ""},
-			{"resource-id", "resource_id", text, "only on this resource", ""}, {"operation-id", "operation_id", text, "only of this operation", ""}, {"request-id", "request_id", text, "only of this request", ""}, {"outcome", "outcome", text, "accepted, done or refused", ""}, {"since", "since", text, "from this time on", ""}, {"until", "until", text, "before this time", ""}}},
+			{"resource-id", "resource_id", text, "only on this resource", ""}, {"operation-id", "operation_id", text, "only of this operation", ""}, {"request-id", "request_id", text, "only of this request", ""}, {"trace-id", "trace_id", text, "only of this trace", ""}, {"outcome", "outcome", text, "accepted, done or refused", ""}, {"since", "since", text, "from this time on", ""}, {"until", "until", text, "before this time", ""}}},
 }

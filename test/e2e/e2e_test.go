@@ -32,11 +32,11 @@ type stack struct {
 	env  map[string]string
 }
 
-func start(t *testing.T, root string) *stack {
+func start(t *testing.T, root string, env ...string) *stack {
 	t.Helper()
 	s := &stack{T: t, root: root, out: &bytes.Buffer{}, env: map[string]string{}}
 	s.cmd = exec.Command(filepath.Join(root, "bin", "yunshu-dev"), "run", "-root", root)
-	s.cmd.Dir = root
+	s.cmd.Dir, s.cmd.Env = root, append(os.Environ(), env...)
 	pipe, err := s.cmd.StdoutPipe()
 	require.NoError(t, err)
 	s.cmd.Stderr = s.out
@@ -148,7 +148,8 @@ func TestANewcomersFirstDay(t *testing.T) {
 	}
 	require.NoError(t, os.Symlink(filepath.Join(repository, "bin"), filepath.Join(root, "bin")))
 
-	s := start(t, root)
+	seen := collect(t)
+	s := start(t, root, "OTEL_EXPORTER_OTLP_ENDPOINT="+seen.server.URL)
 	require.Contains(t, s.must("region", "list"), "polling")
 	require.Contains(t, s.must("group", "list"), "general")
 	s.must("tenant", "create", "acme", "--quota", "vcpu=4")
@@ -162,6 +163,8 @@ func TestANewcomersFirstDay(t *testing.T) {
 	require.Equal(t, "running", field(t, vm, "state"))
 	require.Regexp(t, id+`.*`+field(t, vm, "baremetal")+`.*poweredOn.*`+regexp.QuoteMeta(address), s.inVCenter(), "the very same VM")
 
+	seen.requireOne("yunshu-gateway POST /v1/vms", "yunshu-gateway StartWorkflow:vm.provision", "yunshu-gateway RunWorkflow:vm.provision",
+		"yunshu-worker RunActivity:vm.clone", "yunshu-worker vcenter CloneVM_Task", "yunshu-gateway RunActivity:operation.report")
 	s.peopleComeAndGo()
 	refused, status := s.yunshu("vm", "create", "big", "--tenant", "acme", "--region", "tw", "--group", "general", "--image", "ubuntu-24-04", "--flavor", "large", "--subnet", "lan")
 	require.Equal(t, 4, status)
