@@ -17,9 +17,9 @@ import (
 
 var anyID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 
-// anyones are what differs from one answer to the next, whatever is asked: ids, times, secrets, and the address that would
+// anyones are what differs from one answer to the next, whatever is asked: ids, times, secrets, traces, and the address that would
 // be taken.
-var anyones = regexp.MustCompile(anyID.String() + `|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z|ys_[A-Za-z0-9_-]+|10\.1\.[0-9]+\.[0-9]+`)
+var anyones = regexp.MustCompile(anyID.String() + `|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z|ys_[A-Za-z0-9_-]+|10\.1\.[0-9]+\.[0-9]+|\b[0-9a-f]{32}\b`)
 
 // telling is all that an answer tells, with what the client itself sent left out: two answers that tell the same cannot
 // be told apart.

@@ -130,9 +130,11 @@ func TestOperationsThatMayBeLost(t *testing.T) {
 	c.exec("UPDATE operations SET dispatched_at = now() WHERE id = $1", ops[2].ID)
 	page, err := c.store.LostOperations(t.Context(), models.NoID, 1)
 	require.NoError(t, err)
+	require.Len(t, page.Lost, 1)
+	require.NotEmpty(t, page.Lost[0].Operation.Trace)
 	require.Equal(t, []contract.Lost{{Seq: 5, Operation: contract.Operation{
 		ID: ops[0].ID, Kind: "vm.provision", TenantID: *ops[0].TenantID, Tenant: "acme/dev", Region: "tw", ResourceKind: "vm", ResourceID: ops[0].ResourceID,
-		ResourceName: "web-0", Actor: "root",
+		ResourceName: "web-0", Actor: "root", Trace: page.Lost[0].Operation.Trace,
 	}}}, page.Lost)
 	page, err = c.store.LostOperations(t.Context(), ops[0].ID, 10)
 	require.NoError(t, err)
