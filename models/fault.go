@@ -29,6 +29,10 @@ const (
 	CodeCapacityExhausted   Code = "capacity_exhausted"
 	CodeAddressesExhausted  Code = "addresses_exhausted"
 	CodeRegionNotReady      Code = "region_not_ready"
+	CodeDuplicateMachine    Code = "duplicate_machine"
+	CodeAddressTaken        Code = "address_taken"
+	CodePositionTaken       Code = "position_taken"
+	CodeNoBMC               Code = "no_bmc"
 	CodeKeyReused           Code = "idempotency_key_reused"
 	CodePreconditionFailed  Code = "precondition_failed"
 	CodeTooManyRequests     Code = "too_many_requests"
@@ -53,10 +57,19 @@ const (
 	CodeNeedsPowerOff   Code = "needs_power_off"
 	CodeGuestSilent     Code = "guest_silent"
 	CodeNotSupported    Code = "not_supported"
-	CodeCancelled       Code = "cancelled"
-	CodeAborted         Code = "aborted"
-	CodeUndoFailed      Code = "undo_failed"
-	CodeWorkflowLost    Code = "workflow_lost"
+
+	CodeCertificateMismatch Code = "certificate_mismatch"
+	CodeIdentityChanged     Code = "identity_changed"
+	CodeInventoryEmpty      Code = "inventory_empty"
+	CodePowerStuck          Code = "power_stuck"
+	CodeBootSilent          Code = "boot_silent"
+	CodeWipeFailed          Code = "wipe_failed"
+	CodeUnhealthy           Code = "unhealthy"
+
+	CodeCancelled    Code = "cancelled"
+	CodeAborted      Code = "aborted"
+	CodeUndoFailed   Code = "undo_failed"
+	CodeWorkflowLost Code = "workflow_lost"
 )
 
 // CodeInfo says what a code means wherever it shows up.
@@ -108,6 +121,13 @@ var Codes = []CodeInfo{
 	{CodeMachineMissing, 0, "The machine does not exist", false, "The machine was removed behind our back.", "Delete it here, or restore it there."},
 	{CodeNotOurs, 0, "The machine is not ours", false, "A machine with the same name or id exists that does not carry our mark.", "Rename or remove the foreign machine."},
 	{CodeNeedsPowerOff, 0, "The machine must be off for this", false, "The machine does not allow this change while it runs.", "Power it off first, or allow a restart."},
+	{CodeCertificateMismatch, 0, "The certificate is not the pinned one", false, "The BMC shows another certificate than the one that it is known by: it was replaced, or somebody stands in between.", "Find out why; if it was replaced, give its new fingerprint and begin again."},
+	{CodeIdentityChanged, 0, "The hardware is another one", false, "The serial or UUID is not what this machine had before, so nothing was recorded.", "Find out which machine answers at this address."},
+	{CodeInventoryEmpty, 0, "The BMC shows no hardware", true, "The BMC answered, but named no processors or memory. Some do so while the machine starts.", "Wait until the machine has started, then resume."},
+	{CodePowerStuck, 0, "The power did not change", true, "The BMC took the order, but the machine's power did not become what was wanted in time.", "Look at the machine; resume tries again."},
+	{CodeBootSilent, 0, "The machine did not report", true, "It was booted into an image that reports to the gateway, and did not in time.", "Look at its console; resume boots it again."},
+	{CodeWipeFailed, 0, "A disk could not be wiped", true, "The wipe image reported that a disk is not empty.", "Replace the disk, or resume to wipe again."},
+	{CodeUnhealthy, 0, "The hardware is not healthy", true, "The BMC reports a critical fault of the machine.", "Repair it, then resume."},
 	{CodeGuestSilent, 0, "The guest did not report its address", false, "The machine runs, but its guest did not report the expected address in time.", "Check the image and its guest tools."},
 	{CodeNotSupported, 0, "Not supported by this provider", false, "The provider cannot do this.", "Use another provider."},
 	{CodeCancelled, 0, "Cancelled", false, "Someone cancelled the operation; what it had done was undone.", "Nothing."},

@@ -23,6 +23,7 @@ type Rack struct {
 	Position      string  `gorm:"column:position"`
 	PowerKW       float64 `gorm:"column:power_kw"`
 	FailureDomain string  `gorm:"column:failure_domain"`
+	Height        int     `gorm:"column:height"` // in units
 	Stamps
 }
 
@@ -49,44 +50,24 @@ type Group struct {
 	VCPURatio    float64 `gorm:"column:vcpu_ratio"`
 	MemoryRatio  float64 `gorm:"column:memory_ratio"`
 	StorageRatio float64 `gorm:"column:storage_ratio"`
+	Rule         string  `gorm:"column:rule"`          // which machines join it by themselves; empty: none
+	HealthPolicy string  `gorm:"column:health_policy"` // stop or report: what a critical machine means for placement
 	Stamps
 }
 
 // TableName names the table.
 func (Group) TableName() string { return "groups" }
 
-// Baremetal is a physical server.
-type Baremetal struct {
-	ID                  ID                `gorm:"column:id;primaryKey"`
-	Region              string            `gorm:"column:region"`
-	Name                string            `gorm:"column:name"`
-	Role                string            `gorm:"column:role"` // hypervisor, k8s_node, leased or spare
-	State               BaremetalState    `gorm:"column:state"`
-	HardwareUUID        string            `gorm:"column:hardware_uuid"`
-	ProviderRef         string            `gorm:"column:provider_ref"`
-	Cluster             string            `gorm:"column:cluster"`
-	Model               string            `gorm:"column:model"`
-	RackID              *ID               `gorm:"column:rack_id"`
-	GroupID             *ID               `gorm:"column:group_id"`
-	Size                `gorm:"embedded"` // physical capacity
-	Connected           bool              `gorm:"column:connected"`
-	Maintenance         bool              `gorm:"column:maintenance"`          // someone here wants it empty of new work
-	ProviderMaintenance bool              `gorm:"column:provider_maintenance"` // the provider says so
-	SeenAt              *time.Time        `gorm:"column:seen_at"`
-	Stamps
-}
-
-// TableName names the table.
-func (Baremetal) TableName() string { return "baremetals" }
-
 // Image is an operating system to start from; Templates maps a region to the provider's template.
 type Image struct {
-	ID            ID                `gorm:"column:id;primaryKey"`
-	Name          string            `gorm:"column:name"`
-	OS            string            `gorm:"column:os"`
-	Description   string            `gorm:"column:description"`
-	MinStorageGiB int64             `gorm:"column:min_storage_gib"`
-	Templates     map[string]string `gorm:"column:templates;serializer:json"`
+	ID            ID                 `gorm:"column:id;primaryKey"`
+	Name          string             `gorm:"column:name"`
+	OS            string             `gorm:"column:os"`
+	Description   string             `gorm:"column:description"`
+	MinStorageGiB int64              `gorm:"column:min_storage_gib"`
+	Templates     map[string]string  `gorm:"column:templates;serializer:json"`
+	Purpose       BootPurpose        `gorm:"column:purpose"`              // of a physical machine that boots it
+	Boot          map[string]Netboot `gorm:"column:boot;serializer:json"` // by region
 	Stamps
 }
 

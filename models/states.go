@@ -102,8 +102,8 @@ var (
 		BaremetalAvailable:   {BaremetalInUse, BaremetalMaintenance, BaremetalFailed, BaremetalRetiring},
 		BaremetalInUse:       {BaremetalAvailable, BaremetalMaintenance, BaremetalFailed},
 		BaremetalMaintenance: {BaremetalAvailable, BaremetalInUse, BaremetalFailed, BaremetalRetiring},
-		BaremetalFailed:      {BaremetalAvailable, BaremetalMaintenance, BaremetalRetiring},
-		BaremetalRetiring:    {BaremetalGone, BaremetalFailed},
+		BaremetalFailed:      {BaremetalAvailable, BaremetalInUse, BaremetalMaintenance, BaremetalRetiring},
+		BaremetalRetiring:    {BaremetalGone, BaremetalAvailable, BaremetalFailed}, // back, if it is cancelled in time
 	}
 	OperationTransitions = Transitions[OperationState]{
 		OperationAccepted:   {OperationRunning, OperationCancelling, OperationSucceeded, OperationFailed, OperationCancelled},

@@ -56,6 +56,7 @@ type Report struct {
 	State       models.OperationState `json:"state"`
 	Steps       []Step                `json:"steps,omitempty"` // those that changed
 	VM          *VMFacts              `json:"vm,omitempty"`
+	Baremetal   *BaremetalFacts       `json:"baremetal,omitempty"`
 	Fault       *models.Fault         `json:"fault,omitempty"`  // why it failed, was cancelled or is blocked
 	Result      json.RawMessage       `json:"result,omitempty"` // what an operation without a resource of its own found
 	RunID       string                `json:"run_id,omitempty"` // of the workflow that reports; the gateway's activity fills it in

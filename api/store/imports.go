@@ -46,7 +46,7 @@ recorded AS (
 		p.vcpu, p.memory_mib, p.storage_gib, p.gpu, p.connected, p.provider_maintenance,
 		greatest(now(), (SELECT o.created_at FROM operations o WHERE o.id = $1))
 	FROM page p ORDER BY p.hardware_uuid
-	ON CONFLICT (region, hardware_uuid) DO UPDATE SET
+	ON CONFLICT (region, hardware_uuid) WHERE hardware_uuid <> '' DO UPDATE SET
 		name = excluded.name, provider_ref = excluded.provider_ref, cluster = excluded.cluster, model = excluded.model,
 		vcpu = excluded.vcpu, memory_mib = excluded.memory_mib, storage_gib = excluded.storage_gib, gpu = excluded.gpu,
 		connected = excluded.connected, provider_maintenance = excluded.provider_maintenance, seen_at = excluded.seen_at,
