@@ -75,31 +75,46 @@ func (k Keys) Current() string { return k.current }
 
 // Seal encrypts a secret for what it belongs to, such as "baremetal/ID". The same words are needed to open it.
 func (k Keys) Seal(secret, belongs string) (Sealed, error) {
-	aead, known := k.aeads[k.current]
-	if !known {
-		return Sealed{}, errors.New("there is no key to encrypt a secret with")
-	}
-	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(secret)+aead.Overhead())
-	if _, err := rand.Read(nonce); err != nil {
-		return Sealed{}, fmt.Errorf("encrypt a secret: %w", err)
-	}
-	return Sealed{k.current, aead.Seal(nonce, nonce, []byte(secret), additional(k.current, belongs))}, nil
+	data, err := k.Encrypt([]byte(secret), additional(k.current, belongs))
+	return Sealed{k.current, data}, err
 }
 
 // Open decrypts a secret of what it belongs to.
 func (k Keys) Open(s Sealed, belongs string) (string, error) {
-	aead, known := k.aeads[s.KeyID]
-	if !known {
-		return "", fmt.Errorf("a secret is encrypted with the key %q, which is not among the keys", s.KeyID)
-	}
-	if len(s.Data) < aead.NonceSize() {
-		return "", errors.New("an encrypted secret is cut off")
-	}
-	plain, err := aead.Open(nil, s.Data[:aead.NonceSize()], s.Data[aead.NonceSize():], additional(s.KeyID, belongs))
+	plain, err := k.Decrypt(s.KeyID, s.Data, additional(s.KeyID, belongs))
 	if err != nil {
-		return "", fmt.Errorf("a secret encrypted with the key %q was altered, belongs to something else, or the key is not the one it was encrypted with", s.KeyID)
+		return "", fmt.Errorf("a secret %w", err)
 	}
 	return string(plain), nil
+}
+
+// Encrypt encrypts data with the current key. The nonce comes first. What is additional is needed to decrypt it.
+func (k Keys) Encrypt(plain, additional []byte) ([]byte, error) {
+	aead, known := k.aeads[k.current]
+	if !known {
+		return nil, errors.New("there is no key to encrypt with")
+	}
+	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(plain)+aead.Overhead())
+	if _, err := rand.Read(nonce); err != nil {
+		return nil, fmt.Errorf("encrypt: %w", err)
+	}
+	return aead.Seal(nonce, nonce, plain, additional), nil
+}
+
+// Decrypt decrypts what Encrypt made with a key. Its errors are the end of a sentence about what was encrypted.
+func (k Keys) Decrypt(id string, data, additional []byte) ([]byte, error) {
+	aead, known := k.aeads[id]
+	if !known {
+		return nil, fmt.Errorf("is encrypted with the key %q, which is not among the keys", id)
+	}
+	if len(data) < aead.NonceSize() {
+		return nil, errors.New("is cut off")
+	}
+	plain, err := aead.Open(nil, data[:aead.NonceSize()], data[aead.NonceSize():], additional)
+	if err != nil {
+		return nil, fmt.Errorf("encrypted with the key %q was altered, belongs to something else, or the key is not the one it was encrypted with", id)
+	}
+	return plain, nil
 }
 
 // MAC is a keyed hash of data, for comparing what must not be guessed from its hash alone.

@@ -73,7 +73,7 @@ func TestCodecRotation(t *testing.T) {
 	require.Equal(t, "2026-11", string(again[0].GetMetadata()[metadataKeyID]))
 
 	_, err = codecOf(t, fresh).Decode(written)
-	require.EqualError(t, err, `a payload is encrypted with the key "2026-10", which is not in YUNSHU_PAYLOAD_KEYS`)
+	require.EqualError(t, err, `a payload is encrypted with the key "2026-10", which is not among the keys (YUNSHU_PAYLOAD_KEYS)`)
 }
 
 func TestCodecRefusesTampering(t *testing.T) {
@@ -110,12 +110,12 @@ func TestCodecRefusesBadKeys(t *testing.T) {
 	t.Parallel()
 	good := key(t, "a")
 	for keys, want := range map[string]string{
-		"":                "there is no payload key: set YUNSHU_PAYLOAD_KEYS to id=KEY, where KEY is what `openssl rand -base64 32` prints",
-		" , ":             "there is no payload key: set YUNSHU_PAYLOAD_KEYS to id=KEY, where KEY is what `openssl rand -base64 32` prints",
-		"hunter2":         "a payload key must look like id=KEY, with KEY the base64 of 32 bytes",
-		"a=hunter2!":      `the payload key "a" is not base64`,
-		"a=c2hvcnQ=":      `the payload key "a" has 5 bytes instead of 32`,
-		good + "," + good: `the payload key id "a" appears twice`,
+		"":                "YUNSHU_PAYLOAD_KEYS: there is no key: set it to id=KEY, where KEY is what `openssl rand -base64 32` prints",
+		" , ":             "YUNSHU_PAYLOAD_KEYS: there is no key: set it to id=KEY, where KEY is what `openssl rand -base64 32` prints",
+		"hunter2":         "YUNSHU_PAYLOAD_KEYS: a key must look like id=KEY, with KEY the base64 of 32 bytes",
+		"a=hunter2!":      `YUNSHU_PAYLOAD_KEYS: the key "a" is not base64`,
+		"a=c2hvcnQ=":      `YUNSHU_PAYLOAD_KEYS: the key "a" has 5 bytes instead of 32`,
+		good + "," + good: `YUNSHU_PAYLOAD_KEYS: the key id "a" appears twice`,
 	} {
 		_, err := NewCodec(keys)
 		require.EqualError(t, err, want)
@@ -145,5 +145,5 @@ func TestDialStartsWhileTemporalIsDown(t *testing.T) {
 	c.Close()
 
 	_, err = Dial(t.Context(), Options{Address: "127.0.0.1:1", Namespace: "default"})
-	require.ErrorContains(t, err, "there is no payload key")
+	require.ErrorContains(t, err, "there is no key")
 }
