@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/yunshu/yunshu/test/bmc"
+	"github.com/yunshu/yunshu/test/bmc/guest"
 )
 
 // Machine is one simulated server and its BMC.
@@ -59,7 +60,7 @@ func newMachine(f *Fleet, index int) *Machine {
 		m.host.power, m.host.booted.Device = on, bmc.Disk
 	}
 	m.record("OK", "System event log initialised")
-	m.guest = &idle{takes: f.options.Shutdown}
+	m.guest = guest.New(guest.Options{ShutdownDelay: f.options.Shutdown})
 	if f.options.Guest != nil {
 		m.guest = f.options.Guest(m)
 	}
