@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -21,27 +20,37 @@ import (
 const timeout = 30 * time.Second
 
 // list shows the machines of a simulator that runs.
-func list(ctx context.Context, args []string) error {
+func list(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("yunshu-bmcsim ls", flag.ExitOnError)
 	control := flags.String("control", "", "URL that the simulator printed as control")
-	asJSON := flags.Bool("json", false, "all there is to know")
+	asJSON := flags.Bool("json", false, "all there is to know of the machines with Redfish")
 	_ = flags.Parse(args) // it exits on an error
 	raw, err := ask(ctx, *control, http.MethodGet, "/machines", nil)
 	if err != nil {
 		return err
 	}
 	if *asJSON {
-		_, err := os.Stdout.Write(raw)
+		_, err := out.Write(raw)
 		return err
 	}
 	var all []redfish.Seen
 	if err := json.Unmarshal(raw, &all); err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tURL\tSERIAL\tUUID\tMODEL\tPOWER\tFAULTS")
+	if raw, err = ask(ctx, *control, http.MethodGet, "/ipmi", nil); err != nil {
+		return err
+	}
+	var others []seen
+	if err := json.Unmarshal(raw, &others); err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tBMC\tSERIAL\tUUID\tMODEL\tPOWER\tFAULTS")
 	for _, m := range all {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s %s\t%s\t%s\n", m.Name, m.URL, m.Serial, m.UUID, m.Vendor, m.Model, m.Power, wrong(m.Faults))
+	}
+	for _, m := range others {
+		fmt.Fprintf(w, "%s\tipmi://%s\t%s\t%s\t%s %s\t%s\t\n", m.Name, m.Address, m.Serial, m.UUID, m.Vendor, m.Model, m.Power)
 	}
 	return w.Flush()
 }
@@ -55,7 +64,7 @@ func wrong(faults []redfish.Fault) string {
 }
 
 // fault switches one on, or all off.
-func fault(ctx context.Context, args []string) error {
+func fault(ctx context.Context, _ io.Writer, args []string) error {
 	flags := flag.NewFlagSet("yunshu-bmcsim fault", flag.ExitOnError)
 	control := flags.String("control", "", "URL that the simulator printed as control")
 	machine := flags.String("machine", "", "its name, serial, UUID, address or number; all: every one")

@@ -21,7 +21,7 @@ func main() {
 			run, args = fault, args[1:]
 		}
 	}
-	if err := run(ctx, args); err != nil {
+	if err := run(ctx, os.Stdout, args); err != nil {
 		fmt.Fprintln(os.Stderr, "yunshu-bmcsim:", err)
 		os.Exit(1)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -29,7 +30,7 @@ type settings struct {
 	boots   time.Duration // how long a machine takes
 	ipmi    int
 	ipmiAt  string
-	dir     string // of the IPMI simulator's state
+	ipmiDir string
 }
 
 func parse(args []string) (settings, error) {
@@ -49,6 +50,9 @@ func parse(args []string) (settings, error) {
 	flags.DurationVar(&s.Restart, "restart", 5*time.Second, "how long a BMC is away when it is reset")
 	flags.DurationVar(&s.boots, "boot", 3*time.Second, "how long a machine takes to boot")
 	flags.StringVar(&s.bootURL, "boot-url", "", "URL of the boot service; PUT /boot-url of the control endpoint sets it later")
+	flags.IntVar(&s.ipmi, "ipmi", 0, "more machines, with an IPMI BMC only")
+	flags.StringVar(&s.ipmiAt, "ipmi-listen", "127.21.0.1:9623", "address of the first IPMI BMC; the others follow it, or with port 0 have free ports")
+	flags.StringVar(&s.ipmiDir, "ipmi-dir", "", "directory that keeps them")
 	flags.StringVar(&s.control, "control", "127.0.0.1:0", "address of the control endpoint")
 	_ = flags.Parse(args) // it exits on an error
 	var err error
@@ -70,7 +74,7 @@ func password(file string) (string, error) {
 }
 
 // serve runs the BMCs until it is told to stop.
-func serve(ctx context.Context, args []string) error {
+func serve(ctx context.Context, out io.Writer, args []string) error {
 	s, err := parse(args)
 	if err != nil {
 		return err
@@ -78,35 +82,47 @@ func serve(ctx context.Context, args []string) error {
 	var base atomic.Pointer[string]
 	base.Store(&s.bootURL)
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	s.Guest = func(m *redfish.Machine) bmc.Guest {
+	runs := func(name string, inventory func() bmc.Hardware) bmc.Guest {
 		return guest.New(guest.Options{
-			Base: func() string { return *base.Load() }, Inventory: m.Hardware, BootDelay: s.boots, ShutdownDelay: s.Shutdown, Pause: time.Second, Log: log.With("machine", m.Name),
+			Base: func() string { return *base.Load() }, Inventory: inventory, BootDelay: s.boots, ShutdownDelay: s.Shutdown, Pause: time.Second, Log: log.With("machine", name),
 		})
 	}
+	s.Guest = func(m *redfish.Machine) bmc.Guest { return runs(m.Name, m.Hardware) }
 	f, err := redfish.Start(s.Options)
 	if err != nil {
 		return err
 	}
 	defer f.Stop()
+	others, err := startIPMI(ctx, s, runs)
+	defer others.stop()
+	if err != nil {
+		return err
+	}
 	l, err := net.Listen("tcp", s.control)
 	if err != nil {
 		return fmt.Errorf("listen for the control endpoint: %w", err)
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/machines", f.Control())
-	mux.Handle("/machines/", f.Control())
-	mux.HandleFunc("PUT /boot-url", setBootURL(&base))
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: control(f, others, &base), ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
 	defer server.Close()
-	fmt.Printf("ready url=%s first=%s control=http://%s\n", f.Machines[0].URL(), f.Machines[0].Name, l.Addr())
+	fmt.Fprintf(out, "ready url=%s first=%s control=http://%s\n", f.Machines[0].URL(), f.Machines[0].Name, l.Addr())
 	select {
 	case <-ctx.Done():
 		return nil
 	case err := <-failed:
 		return err
 	}
+}
+
+// control adds to the fleet's endpoint what is this command's own.
+func control(f *redfish.Fleet, others ipmiMachines, base *atomic.Pointer[string]) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/machines", f.Control())
+	mux.Handle("/machines/", f.Control())
+	mux.HandleFunc("GET /ipmi", others.show)
+	mux.HandleFunc("PUT /boot-url", setBootURL(base))
+	return mux
 }
 
 // setBootURL tells the machines where the boot service is; those that wait for it find it by themselves.
