@@ -74,6 +74,7 @@ func fault(ctx context.Context, _ io.Writer, args []string) error {
 	flags.StringVar(&f.Method, "method", "", "only such calls")
 	flags.StringVar(&f.Path, "path", "", "only calls of paths that fit; a * stands for anything")
 	flags.StringVar(&f.Action, "action", "", "only such an action, such as ComputerSystem.Reset, or such a way of it, such as ForceOff")
+	flags.IntVar(&f.Skip, "skip", 0, "let so many calls through first")
 	flags.IntVar(&f.Times, "times", 0, "only so many calls")
 	flags.DurationVar(&f.For, "for", 0, "only so long")
 	flags.BoolVar(&f.After, "after", false, "the call takes effect, its answer is lost")

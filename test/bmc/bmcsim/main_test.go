@@ -29,7 +29,7 @@ func run(t *testing.T, args ...string) (control string, stop func()) {
 	ended := make(chan error, 1)
 	go func() {
 		err := serve(ctx, writer, args)
-		writer.CloseWithError(err)
+		_ = writer.CloseWithError(err) // it never fails
 		ended <- err
 	}()
 	line, err := bufio.NewReader(reader).ReadString('\n')

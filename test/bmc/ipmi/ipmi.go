@@ -80,7 +80,7 @@ func Start(ctx context.Context, o Options) (*Machine, error) {
 	}
 	go m.listen()
 	if err := m.launch(); err != nil {
-		m.hooks.Close()
+		_ = m.hooks.Close() // it was open
 		return nil, err
 	}
 	if err := m.ready(ctx); err != nil {
@@ -141,18 +141,18 @@ func (m *Machine) launch() error {
 	m.cmd.Stdout, m.cmd.Stderr = output, output
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if m.stdin, err = m.cmd.StdinPipe(); err != nil {
-		output.Close()
+		_ = output.Close() // nothing was written
 		return err
 	}
 	started := make(chan error)
 	launches() <- func() { started <- m.cmd.Start() }
 	if err := <-started; err != nil {
-		output.Close()
+		_ = output.Close() // nothing was written
 		return fmt.Errorf("start ipmi_sim: %w", err)
 	}
 	go func() {
-		_ = m.cmd.Wait() // how it ends is in its log
-		output.Close()
+		_ = m.cmd.Wait()   // how it ends is in its log
+		_ = output.Close() // which is for people
 		close(m.exited)
 	}()
 	return nil

@@ -37,7 +37,7 @@ func (s sensor) write(to *strings.Builder, number int) {
 		fmt.Fprintf(to, " 0x%02x", b)
 	}
 	caution, critical, which, events := s.raw(s.caution), s.raw(s.critical), "011000", "000001010000000"
-	lower, upper := fmt.Sprint("0 0 0"), fmt.Sprintf("0 %d %d", critical, caution)
+	lower, upper := "0 0 0", fmt.Sprintf("0 %d %d", critical, caution)
 	if s.below {
 		which, events = "000011", "000000000000101"
 		lower, upper = fmt.Sprintf("0 %d %d", critical, caution), "0 0 0"

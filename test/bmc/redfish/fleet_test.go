@@ -73,6 +73,28 @@ func TestWhatWasDoneToAMachineOutlivesTheSimulator(t *testing.T) {
 	require.Equal(t, disk, again.Hardware().Disks[0].Serial)
 }
 
+// A client that was told of a new password may count on it, even if the simulator is killed the moment after.
+func TestANewPasswordIsOnDiskBeforeTheAnswer(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	f := start(t, redfish.Options{TLSDir: dir, StateFile: dir + "/state"})
+	b := browse(t, f, f.Machines[0])
+	require.Equal(t, http.StatusOK, b.do(http.MethodPatch, "/redfish/v1/AccountService/Accounts/2", in{"Password": "from-now-on"}).status)
+	raw, err := os.ReadFile(dir + "/state")
+	require.NoError(t, err)
+	again := start(t, redfish.Options{TLSDir: dir, StateFile: copied(t, raw)})
+	require.True(t, again.Machines[0].PasswordIs("root", "from-now-on"))
+	_, err = open(t, f, f.Machines[0], "root", password)
+	require.Error(t, err)
+}
+
+func copied(t *testing.T, raw []byte) string {
+	t.Helper()
+	file := t.TempDir() + "/state"
+	require.NoError(t, os.WriteFile(file, raw, 0o600))
+	return file
+}
+
 // heard is a guest that only remembers how it was started.
 type heard struct{ boots chan bmc.Boot }
 
