@@ -24,7 +24,7 @@ const (
 
 var kinds = []string{WrongPassword, Unavailable, Hang, HalfReply, ResetMidway, Dead, Refuse}
 
-// Fault is something wrong with a BMC. A zero field asks for no more than the others do.
+// Fault is something wrong with a BMC. A zero field asks for no more than the others do; of a Dead one only For counts.
 type Fault struct {
 	Kind string `json:"kind"`
 	// Method and Path choose the calls, such as POST and */Actions/ComputerSystem.Reset: a * stands for anything.
