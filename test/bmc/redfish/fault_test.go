@@ -116,6 +116,31 @@ func TestAnAnswerMayBeLostAfterTheCallTookEffect(t *testing.T) {
 	require.Equal(t, 1, m.Called(http.MethodPost, "*/ComputerSystem.Reset"))
 }
 
+// A fault may be put at every call of something long, one after the other.
+func TestAFaultMayComeLater(t *testing.T) {
+	t.Parallel()
+	f := start(t, redfish.Options{})
+	m := f.Machines[0]
+	b := browse(t, f, m)
+	require.NoError(t, m.Fail(redfish.Fault{Kind: redfish.Unavailable, Path: "*/Systems*", Skip: 2, Times: 1}))
+	var got []int
+	for range 4 {
+		got = append(got, b.do(http.MethodGet, system, nil).status)
+	}
+	require.Equal(t, []int{200, 200, 503, 200}, got)
+}
+
+func TestAMachineMayLieFromACallOn(t *testing.T) {
+	t.Parallel()
+	f := start(t, redfish.Options{})
+	m := f.Machines[0]
+	b := browse(t, f, m)
+	m.Before(http.MethodGet, "*/Processors", func() { m.SetSerial("ANOTHER") })
+	require.Equal(t, "TWD0001", b.do(http.MethodGet, system, nil).body["SerialNumber"])
+	require.Equal(t, http.StatusOK, b.do(http.MethodGet, system+"/Processors", nil).status)
+	require.Equal(t, "ANOTHER", b.do(http.MethodGet, system, nil).body["SerialNumber"])
+}
+
 func TestTheControlEndpointSwitchesFaults(t *testing.T) {
 	t.Parallel()
 	f := start(t, redfish.Options{Count: 3})
