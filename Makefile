@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 TOOLS := $(CURDIR)/.tools/bin
-BINARIES := yunshu-gateway yunshu-worker yunshu yunshu-vcsim
+BINARIES := yunshu-gateway yunshu-worker yunshu yunshu-vcsim yunshu-bmcsim
 WITH_STACK := ./bin/yunshu-dev with-stack --
 
 .PHONY: help run test fuzz e2e bench check vuln generate openapi build dev clean-dev clean go-version
@@ -23,6 +23,7 @@ build: go-version dev ## every binary, into bin/
 	@go build -o bin/yunshu-worker ./cmd/worker
 	@go build -o bin/yunshu ./cmd/yunshu
 	@go build -o bin/yunshu-vcsim ./test/vcenter/vcsim
+	@go build -o bin/yunshu-bmcsim ./test/bmc/bmcsim
 
 dev: go-version
 	@[ -x bin/yunshu-dev ] || echo "Building yunshu-dev: a Temporal server with its Web UI. The first time takes some ten minutes on two cores."

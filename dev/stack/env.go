@@ -34,6 +34,12 @@ func (s *stack) writeEnv() error {
 		set(prefix+"_USERNAME", v.user)
 		set(prefix+"_PASSWORD_FILE", v.passwordFile)
 		set(prefix+"_CA", v.ca)
+		b, prefix := s.bmcs[r.name], "YUNSHU_BMC_"+strings.ToUpper(r.name)
+		set(prefix+"_URL", b.spare)
+		set(prefix+"_HOST_URL", b.host)
+		set(prefix+"_CONTROL", b.control)
+		set(prefix+"_USERNAME", b.user)
+		set(prefix+"_PASSWORD_FILE", b.passwordFile)
 	}
 	return os.WriteFile(filepath.Join(s.dir, "env"), []byte(b.String()), 0o600)
 }

@@ -39,6 +39,7 @@ type stack struct {
 	issuer, password             string // of the OpenID provider, and of its people
 	temporal                     *temporal.Server
 	vcenters                     map[string]vcenter
+	bmcs                         map[string]bmcs
 }
 
 type vcenter struct{ url, user, passwordFile, ca string }
@@ -49,7 +50,7 @@ func Run(ctx context.Context, root string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	s := &stack{root: root, dir: filepath.Join(root, ".dev"), out: out, failed: make(chan *child, 16), vcenters: map[string]vcenter{}}
+	s := &stack{root: root, dir: filepath.Join(root, ".dev"), out: out, failed: make(chan *child, 16), vcenters: map[string]vcenter{}, bmcs: map[string]bmcs{}}
 	if err := os.MkdirAll(filepath.Join(s.dir, "log"), 0o755); err != nil {
 		return err
 	}
@@ -95,6 +96,8 @@ func (s *stack) up(ctx context.Context) error {
 		{"identity", s.startIdentity},
 		{"schema", s.migrate},
 		{"gateway", s.startGateway},
+		{"bmcs tw", func(ctx context.Context) (string, error) { return s.startBMCs(ctx, 0) }},
+		{"bmcs jp", func(ctx context.Context) (string, error) { return s.startBMCs(ctx, 1) }},
 		{"worker tw", func(ctx context.Context) (string, error) { return s.startWorker(ctx, 0) }},
 		{"worker jp", func(ctx context.Context) (string, error) { return s.startWorker(ctx, 1) }},
 		{"seed", s.seed},
@@ -315,11 +318,8 @@ func (s *stack) login(ctx context.Context) error {
 
 func (s *stack) startWorker(ctx context.Context, i int) (string, error) {
 	name := regions[i].name
-	v := s.vcenters[name]
-	config := filepath.Join(s.dir, "worker-"+name+".yaml")
-	text := fmt.Sprintf("temporal:\n  address: %q\n  namespace: default\nregions:\n  %s:\n    vm:\n      provider: vsphere\n      vsphere:\n        url: %q\n        username: %q\n        password_file: %q\n        ca_file: %q\n",
-		s.temporal.Address, name, v.url, v.user, v.passwordFile, v.ca)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	config, err := s.workerConfig(name)
+	if err != nil {
 		return "", err
 	}
 	ports, err := temporal.FreePorts(1)
@@ -331,7 +331,7 @@ func (s *stack) startWorker(ctx context.Context, i int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return "queue vm." + name, s.awaitHTTP(ctx, c, "http://"+listen+"/readyz")
+	return "queues vm." + name + " and bm." + name, s.awaitHTTP(ctx, c, "http://"+listen+"/readyz")
 }
 
 func (s *stack) seed(ctx context.Context) (string, error) {

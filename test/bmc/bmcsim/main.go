@@ -15,6 +15,8 @@ func main() {
 	run, args := serve, os.Args[1:]
 	if len(args) > 0 {
 		switch args[0] {
+		case "serve":
+			args = args[1:]
 		case "ls":
 			run, args = list, args[1:]
 		case "fault":
