@@ -42,7 +42,7 @@ func NewLoader(list []Module, load func(file string) error) *Loader {
 	for _, m := range list {
 		l.byName[m.Name] = m
 		for _, pattern := range m.Aliases {
-			bus, _, _ := strings.Cut(pattern, ":")
+			bus := busOf(pattern)
 			l.byBus[bus] = append(l.byBus[bus], alias{pattern, m.Name})
 		}
 	}
@@ -56,7 +56,7 @@ func (l *Loader) Devices(root fs.FS) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	inputs, err := fs.Glob(root, "sys/class/input/*/device/modalias") // input devices are on no bus
+	inputs, err := fs.Glob(root, "sys/class/input/input*/modalias") // input devices are on no bus
 	if err != nil {
 		return 0, err
 	}
@@ -85,13 +85,18 @@ func (l *Loader) Devices(root fs.FS) (int, error) {
 
 func (l *Loader) matching(device string) []string {
 	var names []string
-	bus, _, _ := strings.Cut(device, ":")
-	for _, a := range l.byBus[bus] {
+	for _, a := range l.byBus[busOf(device)] {
 		if ok, err := path.Match(a.pattern, device); err == nil && ok && !slices.Contains(names, a.module) {
 			names = append(names, a.module)
 		}
 	}
 	return names
+}
+
+// busOf is what an alias begins with; some patterns write it as acpi*.
+func busOf(alias string) string {
+	bus, _, _ := strings.Cut(alias, ":")
+	return strings.TrimRight(bus, "*")
 }
 
 // module loads a module after those that it depends on. What is not on the image is built into the kernel.

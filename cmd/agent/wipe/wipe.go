@@ -3,6 +3,7 @@ package wipe
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -85,7 +86,7 @@ func (r *Result) wipe(ctx context.Context, open func(string) (Device, error)) er
 	return nil
 }
 
-const chunk = 4 << 20
+const chunk = 1 << 20
 
 func overwrite(ctx context.Context, dev Device) error {
 	zeros := make([]byte, chunk)
@@ -103,7 +104,7 @@ func overwrite(ctx context.Context, dev Device) error {
 // What is larger than wholly is verified at samples: reading all of it takes as long as writing it, and a disk that lies
 // in one place does so in many.
 const (
-	wholly  = 4 << 30
+	wholly  = 1 << 30
 	samples = 1024
 )
 
@@ -146,7 +147,18 @@ func places(size int64) func(yield func(int64) bool) {
 	}
 }
 
-// zero compares a slice with itself one byte on, which is as fast as comparing memory gets.
+// zero looks at eight bytes at a time.
 func zero(b []byte) bool {
-	return len(b) == 0 || b[0] == 0 && string(b[1:]) == string(b[:len(b)-1])
+	for len(b) >= 8 {
+		if binary.NativeEndian.Uint64(b) != 0 {
+			return false
+		}
+		b = b[8:]
+	}
+	for _, x := range b {
+		if x != 0 {
+			return false
+		}
+	}
+	return true
 }

@@ -31,7 +31,7 @@ func (b Builder) packages(ctx context.Context) (kernel, names debianPackage, err
 
 func (b Builder) offered(ctx context.Context) (kernel, names debianPackage, err error) {
 	// What is asked for by its lasting name only depends on the package of the newest release.
-	depends, err := apt(ctx, "apt-cache", "depends", "--important", b.Kernel)
+	depends, err := run(ctx, "apt-cache", "depends", "--important", b.Kernel)
 	if err != nil {
 		return kernel, names, fmt.Errorf("The discovery image needs Debian's package %s, and apt does not know it (on another system than Debian it has another name; where no list was fetched yet, apt-get update helps): %w", b.Kernel, err)
 	}
@@ -52,7 +52,7 @@ func (b Builder) offered(ctx context.Context) (kernel, names debianPackage, err 
 }
 
 func offer(ctx context.Context, name, why string) (debianPackage, error) {
-	shown, err := apt(ctx, "apt-cache", "show", "--no-all-versions", name)
+	shown, err := run(ctx, "apt-cache", "show", "--no-all-versions", name)
 	if err != nil {
 		return debianPackage{}, fmt.Errorf("The discovery image needs Debian's package %s (%s), and apt does not know it: %w", name, why, err)
 	}
@@ -72,7 +72,7 @@ func (b Builder) unpack(ctx context.Context, p debianPackage, root string) error
 			return fmt.Errorf("fetch Debian's package %s: %w", p.name, err)
 		}
 	}
-	_, err := apt(ctx, "dpkg", "-x", file, root)
+	_, err := run(ctx, "dpkg", "-x", file, root)
 	return err
 }
 
@@ -111,11 +111,11 @@ func download(ctx context.Context, dir string, p debianPackage) error {
 
 func (b Builder) refresh(ctx context.Context) error {
 	fmt.Fprintln(b.Log, "Asking Debian's archive with apt-get update what it has: the discovery image is made of its packages.")
-	_, err := apt(ctx, "apt-get", "update")
+	_, err := run(ctx, "apt-get", "update")
 	return err
 }
 
-func apt(ctx context.Context, name string, args ...string) (string, error) {
+func run(ctx context.Context, name string, args ...string) (string, error) {
 	return output(command(ctx, name, args...))
 }
 

@@ -99,7 +99,7 @@ func (c *chooser) read(path string) ([]byte, error) {
 	if !strings.HasSuffix(path, ".xz") {
 		return os.ReadFile(path)
 	}
-	out, err := apt(c.ctx, "xz", "-dc", path)
+	out, err := run(c.ctx, "xz", "-dc", path)
 	return []byte(out), err
 }
 

@@ -21,6 +21,9 @@ func arguments(o Options, b bmc.Boot, disk, console, media string) ([]string, er
 	var drives []string
 	switch b.Device {
 	case "pxe":
+		if o.BootURL == "" {
+			return nil, errors.New("To boot from the network, a machine needs the URL of the boot service")
+		}
 		script, err := Inside(o.BootURL)
 		if err != nil {
 			return nil, fmt.Errorf("boot URL: %w", err)
@@ -38,7 +41,7 @@ func arguments(o Options, b bmc.Boot, disk, console, media string) ([]string, er
 	}
 	args := []string{
 		"-nodefaults", "-no-user-config", "-display", "none",
-		"-machine", "pc,accel=tcg", "-cpu", "max", "-smp", strconv.Itoa(o.CPUs), "-m", strconv.Itoa(o.MemoryMiB),
+		"-machine", "pc,accel=tcg", "-cpu", "qemu64", "-smp", strconv.Itoa(o.CPUs), "-m", strconv.Itoa(o.MemoryMiB),
 		"-uuid", b.UUID,
 		"-smbios", fmt.Sprintf("type=1,manufacturer=%s,product=%s,serial=%s,uuid=%s", value(o.Vendor), value(o.Model), value(o.Serial), b.UUID),
 		"-qmp", "stdio", "-serial", "file:" + value(console),

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 
 	"github.com/yunshu/yunshu/test/bmc/image"
 )
@@ -14,13 +15,30 @@ import (
 func main() {
 	dir := flag.String("dir", ".dev/discovery", "where the image and the packages that it is made of are kept")
 	kernel := flag.String("kernel", image.Virtual, "Debian's package of the kernel; "+image.Hardware+" has the drivers of servers")
+	url := flag.String("iso-url", "", "also make an ISO of the image, for machines whose gateway has this URL")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	made, err := image.Builder{Dir: *dir, Kernel: *kernel}.Build(ctx)
-	if err != nil {
+	if err := run(ctx, *dir, *kernel, *url); err != nil {
 		fmt.Fprintln(os.Stderr, "discovery:", err)
+		stop()
 		os.Exit(1)
 	}
+}
+
+func run(ctx context.Context, dir, kernel, url string) error {
+	made, err := image.Builder{Dir: dir, Kernel: kernel}.Build(ctx)
+	if err != nil {
+		return err
+	}
 	fmt.Printf("kernel %s\ninitrd %s\n", made.Kernel, made.Initrd)
+	if url == "" {
+		return nil
+	}
+	file := filepath.Join(filepath.Dir(made.Kernel), "discovery.iso")
+	if err := made.ISO(ctx, file, "quiet console=tty0 console=ttyS0 yunshu.url="+url, os.Stderr); err != nil {
+		return err
+	}
+	fmt.Printf("iso    %s\n", file)
+	return nil
 }
