@@ -76,6 +76,9 @@ func run(ctx context.Context, l *log.Logger) error {
 	if err := machine.LoadModules(root, l); err != nil {
 		return err
 	}
+	if err := machine.WaitForRandom(); err != nil {
+		return err
+	}
 	machine.PowerButton(func() { powerOff(l) }, l)
 	cmdline, err := os.ReadFile("/proc/cmdline")
 	if err != nil {

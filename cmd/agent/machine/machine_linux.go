@@ -28,6 +28,13 @@ func Mount() error {
 	return nil
 }
 
+// WaitForRandom returns when the kernel has random numbers. Who waits for them has the kernel gather them itself, where
+// the machine has no source of its own; the DHCP client only asks again and again, which does not.
+func WaitForRandom() error {
+	_, err := unix.Getrandom(make([]byte, 1), 0)
+	return err
+}
+
 // A module may bring devices that need other modules, some of them a moment later.
 const (
 	settled = 5

@@ -1,6 +1,7 @@
 package wipe
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,8 +24,7 @@ func Open(name string) (Device, error) {
 	}
 	b := &block{File: f}
 	if err := b.ioctl(unix.BLKGETSIZE64, unsafe.Pointer(&b.size)); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("its size is not known: %w", err)
+		return nil, errors.Join(fmt.Errorf("its size is not known: %w", err), f.Close())
 	}
 	return b, nil
 }

@@ -25,7 +25,7 @@ const Host = "10.0.2.2"
 type Options struct {
 	Dir       string    // holds the disk and the log of the console; it must exist
 	BootURL   string    // of the gateway's boot service, as seen from this machine
-	Serial    string    // of the machine; its disk has the same with -disk
+	Serial    string    // of the machine; its disk has the same with -disk behind it
 	Vendor    string    // Yunshu if empty
 	Model     string    // Simulated if empty
 	CPUs      int       // 1 if zero
@@ -50,6 +50,7 @@ type run struct {
 	cmd     *exec.Cmd
 	monitor *monitor
 	media   string
+	cut     bool // somebody cut the power
 	ended   chan struct{}
 }
 
@@ -97,11 +98,8 @@ func (m *Machine) makeDisk() error {
 	if err != nil {
 		return err
 	}
-	if err := f.Truncate(int64(m.options.DiskGiB) << 30); err != nil { // takes room only where something is written
-		f.Close()
-		return err
-	}
-	return f.Close()
+	err = f.Truncate(int64(m.options.DiskGiB) << 30) // takes room only where something is written
+	return errors.Join(err, f.Close())
 }
 
 // Start turns the machine on.
@@ -164,10 +162,8 @@ func (m *Machine) wait(r *run, stopped func()) {
 		_ = os.Remove(r.media) // a copy
 	}
 	m.mu.Lock()
-	cut := m.run != r
-	if !cut {
-		m.run = nil
-	}
+	cut := r.cut
+	m.run = nil
 	m.mu.Unlock()
 	close(r.ended)
 	if !cut && stopped != nil {
@@ -190,7 +186,9 @@ func (m *Machine) Shutdown() error {
 func (m *Machine) Stop() error {
 	m.mu.Lock()
 	r := m.run
-	m.run = nil
+	if r != nil {
+		r.cut = true
+	}
 	m.mu.Unlock()
 	if r == nil {
 		return nil
