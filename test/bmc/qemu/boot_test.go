@@ -27,7 +27,7 @@ import (
 )
 
 const (
-	bootFor = 90 * time.Second // emulated, and on a busy machine
+	bootFor = 3 * time.Minute // emulated, and on a busy machine
 	mac     = "52:54:00:12:34:56"
 	token   = "for-one-boot-only"
 )
