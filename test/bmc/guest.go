@@ -1,4 +1,3 @@
-// Package bmc simulates the management controllers of servers.
 package bmc
 
 // Guest is what runs on a simulated machine while it is powered on.
@@ -8,11 +7,19 @@ type Guest interface {
 	Stop() error        // power is cut
 }
 
-// Boot says how a machine boots.
+// What a machine can boot from.
+const (
+	Disk = "disk"
+	PXE  = "pxe"
+	CD   = "cd"
+	USB  = "usb"
+)
+
+// Boot says how a machine begins.
 type Boot struct {
-	Device  string // pxe, cd or disk
-	Media   string // the URL of the virtual medium
-	MAC     string
+	Device  string // Disk, PXE, CD or USB
+	Media   string // URL of the inserted media, if Device is CD or USB
+	MAC     string // of the first NIC
 	UUID    string
-	Stopped func() // is called when the guest has turned itself off
+	Stopped func() // the guest has shut down by itself
 }

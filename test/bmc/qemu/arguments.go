@@ -20,7 +20,7 @@ func arguments(o Options, b bmc.Boot, disk, console, media string) ([]string, er
 	drive := "virtio-blk-pci,drive=disk,serial=" + value(serial(o.Serial+"-disk"))
 	var drives []string
 	switch b.Device {
-	case "pxe":
+	case bmc.PXE:
 		if o.BootURL == "" {
 			return nil, errors.New("To boot from the network, a machine needs the URL of the boot service")
 		}
@@ -30,14 +30,19 @@ func arguments(o Options, b bmc.Boot, disk, console, media string) ([]string, er
 		}
 		card += ",bootindex=0"
 		network += ",bootfile=" + value(script+"/boot/ipxe/"+b.MAC)
-	case "disk":
+	case bmc.Disk:
 		card += ",romfile="
 		drive += ",bootindex=0"
-	case "cd":
+	case bmc.CD, bmc.USB:
 		card += ",romfile="
-		drives = []string{"-drive", "if=none,id=cd,media=cdrom,readonly=on,format=raw,file=" + value(media), "-device", "ide-cd,drive=cd,bootindex=0"}
+		drives = []string{"-drive", "if=none,id=medium,media=cdrom,readonly=on,format=raw,file=" + value(media)}
+		if b.Device == bmc.CD {
+			drives = append(drives, "-device", "ide-cd,drive=medium,bootindex=0")
+		} else {
+			drives = append(drives, "-device", "qemu-xhci", "-device", "usb-storage,drive=medium,bootindex=0")
+		}
 	default:
-		return nil, fmt.Errorf("A machine boots from pxe, cd or disk, not from %q", b.Device)
+		return nil, fmt.Errorf("A machine boots from pxe, cd, usb or disk, not from %q", b.Device)
 	}
 	args := []string{
 		"-nodefaults", "-no-user-config", "-display", "none",

@@ -145,7 +145,7 @@ func TestAMachineTellsWhatItIsMadeOfAndTurnsItselfOff(t *testing.T) {
 	g := newGateway(t, discovery(t), boot.Discovery, false)
 	m := machine(t, g, "SN-0001")
 	id, stopped := uuid.NewString(), make(chan struct{})
-	require.NoError(t, m.Start(bmc.Boot{Device: "pxe", MAC: mac, UUID: id, Stopped: func() { close(stopped) }}))
+	require.NoError(t, m.Start(bmc.Boot{Device: bmc.PXE, MAC: mac, UUID: id, Stopped: func() { close(stopped) }}))
 
 	require.Equal(t, id, next(t, g.claims, "claim"))
 	report := next(t, g.reports, "report")
@@ -184,7 +184,7 @@ func TestAMachineForgetsWhatWasOnItsDisk(t *testing.T) {
 		_, err := disk.WriteAt(secret, at)
 		require.NoError(t, err)
 	}
-	require.NoError(t, m.Start(bmc.Boot{Device: "pxe", MAC: mac, UUID: uuid.NewString(), Stopped: func() {}}))
+	require.NoError(t, m.Start(bmc.Boot{Device: bmc.PXE, MAC: mac, UUID: uuid.NewString(), Stopped: func() {}}))
 
 	report := next(t, g.reports, "report")
 	require.Empty(t, report.Error)
@@ -203,8 +203,8 @@ func TestAMachineWithNothingToBootStaysOn(t *testing.T) {
 	m, err := qemu.New(t.Context(), qemu.Options{Dir: t.TempDir()})
 	require.NoError(t, err)
 	stopped := make(chan struct{})
-	require.NoError(t, m.Start(bmc.Boot{Device: "disk", MAC: mac, UUID: uuid.NewString(), Stopped: func() { close(stopped) }}))
-	require.Error(t, m.Start(bmc.Boot{Device: "disk", MAC: mac, UUID: uuid.NewString()}), "it is on")
+	require.NoError(t, m.Start(bmc.Boot{Device: bmc.Disk, MAC: mac, UUID: uuid.NewString(), Stopped: func() { close(stopped) }}))
+	require.Error(t, m.Start(bmc.Boot{Device: bmc.Disk, MAC: mac, UUID: uuid.NewString()}), "it is on")
 	require.NoError(t, m.Shutdown(), "there is nobody to hear it")
 	require.NoError(t, m.Stop())
 	require.NoError(t, m.Stop(), "it is off")
@@ -225,7 +225,7 @@ func TestAMachineBootsFromAVirtualMedium(t *testing.T) {
 	require.NoError(t, made.ISO(t.Context(), g.iso, "quiet console=ttyS0 yunshu.url="+inside, os.Stderr))
 	m := machine(t, g, "SN-0003")
 	id := uuid.NewString()
-	require.NoError(t, m.Start(bmc.Boot{Device: "cd", Media: g.url + "/boot/discovery.iso", MAC: mac, UUID: id, Stopped: func() {}}))
+	require.NoError(t, m.Start(bmc.Boot{Device: bmc.CD, Media: g.url + "/boot/discovery.iso", MAC: mac, UUID: id, Stopped: func() {}}))
 
 	require.Equal(t, id, next(t, g.claims, "claim"))
 	report := next(t, g.reports, "report")

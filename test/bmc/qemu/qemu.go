@@ -110,7 +110,7 @@ func (m *Machine) Start(b bmc.Boot) error {
 		return errors.New("The machine is on already")
 	}
 	r := &run{ended: make(chan struct{})}
-	if b.Device == "cd" {
+	if b.Device == bmc.CD || b.Device == bmc.USB {
 		file, err := fetchMedia(b.Media, m.options.Dir)
 		if err != nil {
 			return err

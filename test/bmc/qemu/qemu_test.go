@@ -30,7 +30,10 @@ func TestEachDeviceIsTheOnlyOneThatBoots(t *testing.T) {
 		"cd": {
 			"-netdev user,id=lan -device virtio-net-pci,netdev=lan,mac=52:54:00:12:34:56,romfile= ",
 			"-device virtio-blk-pci,drive=disk,serial=SN,,1-disk ",
-			"-drive if=none,id=cd,media=cdrom,readonly=on,format=raw,file=/m/media.iso -device ide-cd,drive=cd,bootindex=0",
+			"-drive if=none,id=medium,media=cdrom,readonly=on,format=raw,file=/m/media.iso -device ide-cd,drive=medium,bootindex=0",
+		},
+		"usb": {
+			"-drive if=none,id=medium,media=cdrom,readonly=on,format=raw,file=/m/media.iso -device qemu-xhci -device usb-storage,drive=medium,bootindex=0",
 		},
 	} {
 		t.Run(device, func(t *testing.T) {
@@ -49,7 +52,7 @@ func TestEachDeviceIsTheOnlyOneThatBoots(t *testing.T) {
 func TestAMachineDoesNotBootFromJustAnything(t *testing.T) {
 	t.Parallel()
 	_, err := arguments(computer, bmc.Boot{Device: "floppy", MAC: "m", UUID: "u"}, "", "", "")
-	require.EqualError(t, err, `A machine boots from pxe, cd or disk, not from "floppy"`)
+	require.EqualError(t, err, `A machine boots from pxe, cd, usb or disk, not from "floppy"`)
 	_, err = arguments(computer, bmc.Boot{Device: "disk"}, "", "", "")
 	require.EqualError(t, err, "A machine needs a MAC address and a UUID")
 	_, err = arguments(Options{}, bmc.Boot{Device: "pxe", MAC: "m", UUID: "u"}, "", "", "")
