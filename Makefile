@@ -5,7 +5,7 @@ TOOLS := $(CURDIR)/.tools/bin
 BINARIES := yunshu-gateway yunshu-worker yunshu yunshu-vcsim yunshu-bmcsim
 WITH_STACK := ./bin/yunshu-dev with-stack --
 
-.PHONY: help run test fuzz e2e bench check vuln generate openapi build dev clean-dev clean go-version
+.PHONY: help run test fuzz e2e boot-test discovery-image bench check vuln generate openapi build dev clean-dev clean go-version
 
 help: ## show this
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,12 @@ fuzz: dev ## 20,000 requests generated from the contract, others each time: no 5
 
 e2e: build ## the whole stack from outside: make run, a VM through the CLI, and everything stopped again
 	@go test -tags e2e -count 1 -timeout 15m -v ./test/e2e
+
+boot-test: go-version ## a machine of QEMU boots the discovery image, tells what it is made of and forgets what was on its disk
+	@go test -tags boot -count 1 -timeout 10m -v ./test/bmc/qemu
+
+discovery-image: go-version ## the image that physical servers boot, into .dev/discovery/; KERNEL=linux-image-amd64 for real ones
+	@go run ./test/bmc/image/discovery $(if $(KERNEL),-kernel $(KERNEL)) $(if $(ISO_URL),-iso-url $(ISO_URL))
 
 bench: dev ## the promised figures, each beside its floor
 	@$(WITH_STACK) go run ./test/bench

@@ -26,6 +26,7 @@ var forbidden = map[string][]string{
 	"workflows":           {"gorm.io/", "github.com/jackc/", module + "api", module + "workers", "github.com/vmware/"},
 	"activities/contract": {"gorm.io/", "github.com/jackc/", module + "api", module + "workflows", "github.com/vmware/"},
 	"models":              {"gorm.io/", "github.com/jackc/", "go.temporal.io/", module + "api", module + "activities"},
+	"cmd/agent":           {"gorm.io/", "github.com/jackc/", "go.temporal.io/", module + "api", module + "models", module + "config"},
 	"cmd/yunshu":          {"gorm.io/", "github.com/jackc/", "go.temporal.io/", module + "api", module + "models"},
 }
 
