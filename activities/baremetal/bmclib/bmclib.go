@@ -59,7 +59,7 @@ func (p *Provider) Open(ctx context.Context, t baremetal.Target) (baremetal.BMC,
 		return bmc, err
 	}
 	bmc, second := p.openIPMI(ctx, t)
-	if second == nil || ctx.Err() != nil || !models.IsCode(second, models.CodeUnreachable, models.CodeNotSupported) {
+	if second == nil || ctx.Err() != nil || !models.IsCode(second, models.CodeUnreachable) {
 		return bmc, second
 	}
 	// Neither answers. What Redfish said is more telling, for that is what most BMCs should speak.

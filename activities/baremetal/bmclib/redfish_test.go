@@ -80,8 +80,8 @@ func fixture(t *testing.T, m *redfish.Machine) bmctest.Fixture {
 		Want:      contract.Probed{Protocol: models.Redfish, Fingerprint: m.Fingerprint(), Identity: inventory(h).HardwareIdentity, Console: m.URL() + "/"},
 		Inventory: inventory(h),
 
-		PowerOns:  func() int { return m.Happened(redfish.PowerOn) },
-		PowerOffs: func() int { return m.Happened(redfish.PowerOff) },
+		PowerOns:  func() int { return m.Happened(bmc.PowerOn) },
+		PowerOffs: func() int { return m.Happened(bmc.PowerOff) },
 		Media: func() string {
 			for _, url := range m.Media() {
 				return url
