@@ -57,6 +57,7 @@ const (
 	CodeAborted         Code = "aborted"
 	CodeUndoFailed      Code = "undo_failed"
 	CodeWorkflowLost    Code = "workflow_lost"
+	CodeDrainStuck      Code = "drain_stuck"
 )
 
 // CodeInfo says what a code means wherever it shows up.
@@ -114,6 +115,7 @@ var Codes = []CodeInfo{
 	{CodeAborted, 0, "Aborted", false, "Someone gave up on the blocked operation; what it had done was undone.", "Nothing."},
 	{CodeUndoFailed, 0, "The undo failed", false, "Something could not be taken back. The operation is blocked until it is.", "Mend what the message names, then resume."},
 	{CodeWorkflowLost, 0, "The workflow was lost", false, "The workflow was terminated or timed out; the sweep put things right.", "Start the operation again."},
+	{CodeDrainStuck, 0, "The host cannot be emptied", true, "Machines are left on a host that is being drained which can neither be moved nor be stopped. The message names them.", "Make room on other hosts of the group, or see to the machines, then resume; or roll back, which begins no more moves."},
 }
 
 // Info returns what is known of the code; an unknown code is like CodeInternal.

@@ -78,6 +78,7 @@ type VMFacts struct {
 	Hostname  string         `json:"hostname,omitempty"`
 	Addresses []string       `json:"addresses,omitempty"` // as the guest reported them
 	Size      *models.Size   `json:"size,omitempty"`      // what the machine really has; the allocation follows
+	HostRef   string         `json:"host_ref,omitempty"`  // the provider's name of the host it is on; a move is settled by it
 }
 
 // Reported says what became of a report.
