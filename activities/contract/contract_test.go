@@ -50,7 +50,7 @@ func TestWhatCrossesTheBoundaryStaysTheSame(t *testing.T) {
 		"findings":        contract.Findings{Findings: []contract.Finding{{Kind: "unknown_machine", Region: "tw", ResourceKind: "vm", ResourceID: id, Message: "why"}}},
 		"baremetal-drain": contract.BaremetalDrainInput{Operation: op, Machines: 12, Stop: true},
 		"drain":           contract.DrainInput{OperationID: id, BaremetalID: id, Stop: true, Attempts: 3},
-		"drained":         contract.Drained{Left: 4, Moving: 2, Stopped: 1, Stuck: []contract.Stuck{{Name: "acme/dev/web", Reason: "why"}}, Marked: true},
+		"drained":         contract.Drained{Left: 4, Moving: 2, Stopped: 1, Stuck: []contract.Stuck{{Name: "acme/dev/web", Reason: "why"}}, Waiting: []contract.Stuck{{Name: "acme/dev/db", Reason: "why"}}, Marked: true},
 		"lost":            contract.Lost{Operation: op, Seq: 3},
 		"intent":          contract.Intent{ID: id, Actor: "ann"},
 	} {

@@ -26,10 +26,11 @@ type Drained struct {
 	Moving  int     `json:"moving"`            // of these, that have an operation under way
 	Stopped int     `json:"stopped,omitempty"` // of these, that stay, turned off, as was allowed
 	Stuck   []Stuck `json:"stuck,omitempty"`   // of these, that can neither be moved nor be stopped
+	Waiting []Stuck `json:"waiting,omitempty"` // of those that move, whose operation waits for a person
 	Marked  bool    `json:"marked"`            // the host is still marked for maintenance
 }
 
-// Stuck is a machine that keeps a host from being empty.
+// Stuck is a machine that keeps a host from being empty, for now.
 type Stuck struct {
 	Name   string `json:"name"`   // with its tenant, such as acme/dev/web-1
 	Reason string `json:"reason"` // why, as a part of a sentence

@@ -25,6 +25,7 @@ func (s *Store) Report(ctx context.Context, r contract.Report) (contract.Reporte
 	queueOperation(b, r).QueryRow(func(row pgx.Row) error { return row.Scan(&out.Applied, &was, &out.RunID) })
 	queueSteps(b, r)
 	queueVM(b, r)
+	queueMove(b, r)
 	queueReportAudit(b, r)
 	b.Queue("COMMIT")
 	if err := s.sendAtomically(ctx, b); err != nil {
@@ -117,6 +118,21 @@ func timeOrNil(t time.Time) *time.Time {
 const reportRelease = `SELECT release(o.resource_id) FROM operations o WHERE o.id = $1 AND o.seq = $2`
 
 const reportSize = `SELECT settle_size(o.resource_id, $3, $4, $5, $6) FROM operations o WHERE o.id = $1 AND o.seq = $2`
+
+const reportMove = `SELECT settle_move(o.id, $3) FROM operations o WHERE o.id = $1 AND o.seq = $2`
+
+// queueMove ends the move of an operation that has ended. It comes after the machine's own row, whose version counts
+// the change of its host.
+func queueMove(b *pgx.Batch, r contract.Report) {
+	if !r.State.Ended() {
+		return
+	}
+	host := ""
+	if r.VM != nil {
+		host = r.VM.HostRef
+	}
+	b.Queue(reportMove, r.OperationID, r.Seq, host)
+}
 
 const reportVM = `
 UPDATE vms v SET version = v.version + 1, updated_at = now(),
