@@ -33,7 +33,7 @@ func TestMaintenanceSaysWhyUntilWhenAndByWhom(t *testing.T) {
 	require.Equal(t, []string{"body.reason"}, wrongFields(c.call(c.admin, "POST", at+"/maintenance", M{"reason": ""}).problem(models.CodeInvalid)))
 
 	// Past its end it draws attention, and nothing else happens.
-	c.exec("UPDATE baremetals SET maintenance_until = now() - interval '1 minute'")
+	c.exec("UPDATE baremetals SET maintenance_until = now() - interval '1 minute' WHERE maintenance")
 	require.True(t, c.server(0).MaintenanceOverdue)
 	require.Empty(t, c.server(1).MaintenanceMark)
 
