@@ -26,6 +26,7 @@ type gatewayFake struct {
 	findings contract.Findings
 	recorded []contract.Hypervisor
 	ended    bool               // the operation has ended without this workflow
+	home     *contract.Host     // that its machine is on then
 	drained  []contract.Drained // what looks at a host find, one after the other; the last one stays
 	looks    []contract.DrainInput
 }
@@ -34,7 +35,7 @@ func (g *gatewayFake) Report(_ context.Context, r contract.Report) (contract.Rep
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.ended {
-		return contract.Reported{Ended: true}, nil
+		return contract.Reported{Ended: true, Home: g.home}, nil
 	}
 	if n := len(g.reports); n > 0 && g.reports[n-1].Seq >= r.Seq {
 		return contract.Reported{}, nil

@@ -82,3 +82,17 @@ func TestASettleOfALostMoveGoesByWhereTheMachineIs(t *testing.T) {
 	require.Equal(t, "failed vm:running fault:workflow_lost@", s.story())
 	require.Equal(t, "host-1000", s.last().VM.HostRef)
 }
+
+// A run that was reset after its operation had ended leaves the machine where the database has it.
+func TestAMoveThatWasOvertakenEndsWhereTheDatabaseHasTheMachine(t *testing.T) {
+	t.Parallel()
+	for _, home := range []string{"host-1000", "host-1001"} {
+		s, in := newStage(t), provision()
+		s.exists(in, true)
+		s.gate.ended, s.gate.home = true, &contract.Host{Ref: home, Name: home}
+		s.world.Fail(memory.Status, many(mending)[:3]...) // it has moved, and cannot tell before it is overtaken
+		s.env.ExecuteWorkflow("vm.migrate", migration(in))
+		require.Error(t, s.env.GetWorkflowError())
+		require.Equal(t, home, s.status(in).Host)
+	}
+}

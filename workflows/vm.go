@@ -150,7 +150,11 @@ func (s Set) VMMigrate(ctx workflow.Context, in contract.VMMigrateInput) error {
 	return s.frame(ctx, in.Operation, func(ctx workflow.Context, r *run) error {
 		queue, vm := contract.VMQueue(in.Region), vmRef(in.Operation)
 		r.undo("move it back", func(ctx workflow.Context) error {
-			left, err := moveBack(ctx, r, queue, contract.MigrateInput{VMRef: vm, To: in.From})
+			back := contract.MigrateInput{VMRef: vm, To: in.From}
+			if r.home != nil { // the operation has ended without this run, and where it ended counts
+				back.To = *r.home
+			}
+			left, err := moveBack(ctx, r, queue, back)
 			r.vm = left
 			return err
 		})

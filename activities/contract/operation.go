@@ -86,7 +86,9 @@ type Reported struct {
 	Applied bool `json:"applied"` // false if a newer one was there first
 	// Ended says that the operation has ended without this run of its workflow, which therefore has to take back what
 	// it does.
-	Ended bool   `json:"ended,omitempty"`
+	Ended bool `json:"ended,omitempty"`
+	// Home is then the host that the database has the operation's machine on, for a run that moves it.
+	Home  *Host  `json:"home,omitempty"`
 	RunID string `json:"-"` // of the workflow that the database listens to
 }
 

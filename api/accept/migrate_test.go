@@ -158,3 +158,21 @@ func TestMovesAndCreatesNeverSpendTheSameRoom(t *testing.T) {
 	require.Zero(t, w.count(`SELECT count(*) FROM hypervisors WHERE vcpu_free < 0`))
 	w.requireBalance()
 }
+
+func TestARunThatIsTooLateLearnsWhereItsMachineIs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shape{hosts: 2, vcpu: 8})
+	id := w.running("web")
+	op, err := w.migrate(id, "")
+	require.NoError(t, err)
+	to := goal(t, op.Operation)
+	w.ends(op.Operation, models.OperationSucceeded, to)
+	late := contract.Report{OperationID: op.Operation.ID, Seq: 1, State: models.OperationRunning, RunID: "another"}
+	got, err := w.Report(t.Context(), late)
+	require.NoError(t, err)
+	require.Equal(t, contract.Reported{Ended: true, Home: &contract.Host{ID: w.host(to), Name: to, Ref: "host-" + to[1:]}}, got)
+	w.exec(`DELETE FROM vms`)
+	got, err = w.Report(t.Context(), late)
+	require.NoError(t, err)
+	require.Equal(t, contract.Reported{Ended: true}, got)
+}

@@ -32,8 +32,22 @@ func (s *Store) Report(ctx context.Context, r contract.Report) (contract.Reporte
 		return contract.Reported{}, fmt.Errorf("apply report %d of operation %s: %w", r.Seq, r.OperationID, err)
 	}
 	out.Ended = was.Ended() && out.RunID != r.RunID
+	if !out.Ended {
+		return out, nil
+	}
+	var home contract.Host
+	err := s.Pool.QueryRow(ctx, homeOf, r.OperationID).Scan(&home.ID, &home.Name, &home.Ref)
+	switch {
+	case err == nil:
+		out.Home = &home
+	case !NotFound(err):
+		return contract.Reported{}, fmt.Errorf("look where the machine of operation %s is: %w", r.OperationID, err)
+	}
 	return out, nil
 }
+
+// homeOf finds the host of the machine that an operation was about.
+const homeOf = `SELECT b.id, b.name, b.provider_ref FROM operations o JOIN vms v ON v.id = o.resource_id JOIN baremetals b ON b.id = v.baremetal_id WHERE o.id = $1`
 
 // Hear listens to another run of an operation's workflow from now on, which a reset made. It begins a generation: what
 // the run before has still to say is stale, and the new one counts its reports from wherever it was reset to.
