@@ -9,11 +9,14 @@ import (
 )
 
 // describeAccepted completes the contract of every endpoint that answers 202: with Prefer: wait it answers 200 with the
-// same operation at its end, and the dry run of a create answers 200 with a plan.
+// same operation at its end, and the dry run of some answers 200 with a plan.
 func describeAccepted(h huma.API) {
 	schemas := h.OpenAPI().Components.Schemas
 	operation := schemas.Schema(reflect.TypeFor[Operation](), true, "Operation")
-	plan := schemas.Schema(reflect.TypeFor[VMPlan](), true, "VMPlan")
+	plans := map[string]*huma.Schema{
+		"create-vm":       schemas.Schema(reflect.TypeFor[VMPlan](), true, "VMPlan"),
+		"drain-baremetal": schemas.Schema(reflect.TypeFor[DrainPlan](), true, "DrainPlan"),
+	}
 	for _, item := range h.OpenAPI().Paths {
 		for _, op := range []*huma.Operation{item.Post, item.Delete} {
 			if op == nil || op.Responses[strconv.Itoa(http.StatusAccepted)] == nil {
@@ -23,7 +26,7 @@ func describeAccepted(h huma.API) {
 			accepted.Description, accepted.Content = "Accepted: the operation, on its way.", content(operation)
 			done := *accepted
 			done.Description = "The operation has ended while the request waited for it."
-			if op.OperationID == "create-vm" {
+			if plan := plans[op.OperationID]; plan != nil {
 				done.Description += " Of a dry run: the plan."
 				done.Content = content(&huma.Schema{OneOf: []*huma.Schema{operation, plan}})
 			}

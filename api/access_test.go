@@ -182,6 +182,9 @@ var bodies = map[string]M{
 	"reserve-ip-address":     {"subnet": "lan", "region": "tw", "tenant": "acme/dev"},
 	"resize-vm":              {"flavor": "medium"},
 	"resume-operation":       {"way": "retry"},
+	"migrate-vm":             {},
+	"maintain-baremetal":     {"reason": "A fan fails.", "until": "2999-01-31T12:00:00Z"},
+	"drain-baremetal":        {"reason": "A fan fails.", "until": "2999-01-31T12:00:00Z"},
 	"create-assignment":      {"resource_kind": "tenant", "resource": "acme/dev", "maintainer_group": "night-shift"},
 
 	"create-maintainer-group": {"name": "day-shift"},

@@ -33,7 +33,8 @@ type Baremetal struct {
 	ProviderRef         string                `json:"provider_ref" doc:"The provider's own name for it." example:"host-21"`
 	Cluster             string                `json:"cluster" doc:"The provider's cluster." example:"cluster-1"`
 	Model               string                `json:"model" doc:"Make and model." example:"PowerEdge R760"`
-	SeenAt              *time.Time            `json:"seen_at,omitempty" doc:"When an import last saw it." example:"2026-11-23T08:00:00Z"`
+	MaintenanceMark
+	SeenAt *time.Time `json:"seen_at,omitempty" doc:"When an import last saw it." example:"2026-11-23T08:00:00Z"`
 	Stamps
 }
 
@@ -116,10 +117,12 @@ func (a *API) updateBaremetal(ctx context.Context, in *updateBaremetalInput) (*R
 		if err := in.holds(b.Version); err != nil {
 			return none, err
 		}
+		was := b.Maintenance
 		group, err := in.apply(tx, &b)
 		if err != nil {
 			return none, err
 		}
+		remark(&b, was, t.Actor.Name)
 		if err := store.UpdateBaremetal(tx, b, group); err != nil {
 			return none, err
 		}
@@ -175,7 +178,7 @@ func (in *updateBaremetalInput) apply(tx *gorm.DB, b *store.Baremetal) (group *m
 func baremetal(b store.Baremetal) Baremetal {
 	out := Baremetal{
 		ID: b.ID, Region: b.Region, Name: b.Name, Role: b.Role, State: b.State, RackID: b.RackID, Rack: text(b.Rack), GroupID: b.GroupID, Group: text(b.Group),
-		Capacity: Size(b.Size), Connected: b.Connected, Maintenance: b.Maintenance, ProviderMaintenance: b.ProviderMaintenance,
+		Capacity: Size(b.Size), Connected: b.Connected, Maintenance: b.Maintenance, ProviderMaintenance: b.ProviderMaintenance, MaintenanceMark: maintenanceMark(b.Baremetal),
 		HardwareUUID: b.HardwareUUID, ProviderRef: b.ProviderRef, Cluster: b.Cluster, Model: b.Model, SeenAt: utc(b.SeenAt), Stamps: stamps(b.Stamps),
 	}
 	if b.Placeable != nil {

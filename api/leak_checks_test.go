@@ -91,6 +91,8 @@ func TestTheLedgerTellsEveryImbalance(t *testing.T) {
 		{"another address", "UPDATE ip_addresses SET address = '10.99.0.1' WHERE vm_id IS NOT NULL", []string{"address"}, "but another one is taken for it."},
 		{"reservation without allocation", "DELETE FROM allocations WHERE resource_kind = 'ip-address'", []string{"address"}, "a reservation that the ledger does not count"},
 		{"allocation without reservation", "DELETE FROM ip_addresses WHERE vm_id IS NULL", []string{"allocation"}, "The ledger takes something for a ip-address that does not exist."},
+		{"move", "INSERT INTO moves SELECT v.id, o.id, v.baremetal_id, 0, 0, 0, 0 FROM vms v JOIN operations o ON o.resource_id = v.id", []string{"move"}, "The vm web takes room on the host esx-"},
+		{"move without room", "INSERT INTO moves SELECT v.id, o.id, v.baremetal_id, 1, 0, 0, 0 FROM vms v JOIN operations o ON o.resource_id = v.id", []string{"host_sum", "move"}, "vcpu free"},
 		{"stuck", "UPDATE vms SET state = 'updating'", []string{"stuck"}, "The vm web is updating, but no operation is under way."},
 	} {
 		t.Run(spoil.name, func(t *testing.T) {

@@ -410,6 +410,8 @@ func operationLinks(o store.Operation) OperationLinks {
 	switch o.ResourceKind {
 	case "vm":
 		out.Resource = path("vms/%s", o.ResourceID)
+	case "baremetal":
+		out.Resource = path("baremetals/%s", o.ResourceID)
 	case "region":
 		out.Resource = path("regions/%s", o.ResourceName)
 	}

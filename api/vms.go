@@ -215,6 +215,8 @@ func (a *API) registerVMs(h huma.API) {
 	register(h, endpoint{ID: "reboot-vm", Method: http.MethodPost, Path: "/v1/vms/{id}/reboot", Action: "vm.power", Status: http.StatusAccepted, Summary: "Reboot a machine"}, a.powerVM(contract.Reboot))
 	register(h, endpoint{ID: "resize-vm", Method: http.MethodPost, Path: "/v1/vms/{id}/resize", Action: "vm.resize", Status: http.StatusAccepted, Summary: "Resize a machine",
 		Description: "Gives the machine another flavor or size. What it grows by is taken at once; what it shrinks by is given back when it has shrunk."}, a.resizeVM)
+	register(h, endpoint{ID: "migrate-vm", Method: http.MethodPost, Path: "/v1/vms/{id}/migrate", Action: "vm.migrate", Status: http.StatusAccepted, Summary: "Move a machine to another host",
+		Description: "Moves the machine within its group, running or not. It takes room on both hosts until it has moved. For operators."}, a.migrateVM)
 }
 
 // CreateVMOutput is an operation, or the plan of a dry run.

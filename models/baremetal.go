@@ -33,6 +33,9 @@ type Baremetal struct {
 	Size                `gorm:"embedded"` // physical capacity
 	Connected           bool              `gorm:"column:connected"`
 	Maintenance         bool              `gorm:"column:maintenance"`          // someone here wants it empty of new work
+	MaintenanceReason   string            `gorm:"column:maintenance_reason"`   // why, as its keeper said
+	MaintenanceUntil    *time.Time        `gorm:"column:maintenance_until"`    // when it should be over; past it nothing happens by itself
+	MaintenanceBy       string            `gorm:"column:maintenance_by"`       // who marked it
 	ProviderMaintenance bool              `gorm:"column:provider_maintenance"` // the provider says so
 	Power               Power             `gorm:"column:power"`
 	Health              HealthStatus      `gorm:"column:health"`

@@ -70,6 +70,7 @@ const (
 	CodeAborted      Code = "aborted"
 	CodeUndoFailed   Code = "undo_failed"
 	CodeWorkflowLost Code = "workflow_lost"
+	CodeDrainStuck   Code = "drain_stuck"
 )
 
 // CodeInfo says what a code means wherever it shows up.
@@ -99,7 +100,7 @@ var Codes = []CodeInfo{
 	{CodeWrongState, 409, "Not possible in this state", false, "The state of the resource does not allow the action.", "Wait for, or bring about, a state that does; the detail names them."},
 	{CodeOperationInProgress, 409, "Another operation is in progress", true, "A resource has one active operation at a time.", "Wait for the named operation, or cancel it."},
 	{CodeQuotaExceeded, 409, "Quota exceeded", true, "The tenant or one of its ancestors has too little quota left. Each shortage says what was asked, what is free, and where.", "Free something, ask for less, or ask for a larger quota."},
-	{CodeCapacityExhausted, 409, "No host has room", true, "No hypervisor of the group can take the machine. The reasons are counted.", "Ask for less, use another group, or add hosts."},
+	{CodeCapacityExhausted, 409, "No host has room", true, "No hypervisor of the group can take the machine; the reasons are counted. Or a host cannot be drained; the detail names the machines in the way.", "Ask for less, use another group, or add hosts."},
 	{CodeAddressesExhausted, 409, "No free address", true, "The subnet has no free address left.", "Use another subnet, or release addresses."},
 	{CodeRegionNotReady, 409, "The region takes no new work", true, "The region is cordoned, or lacks the capability.", "Use another region, or wait."},
 	{CodeKeyReused, 422, "Idempotency key used for another request", false, "The same Idempotency-Key came with a different body or path.", "Use a new key for a new request."},
@@ -134,6 +135,7 @@ var Codes = []CodeInfo{
 	{CodeAborted, 0, "Aborted", false, "Someone gave up on the blocked operation; what it had done was undone.", "Nothing."},
 	{CodeUndoFailed, 0, "The undo failed", false, "Something could not be taken back. The operation is blocked until it is.", "Mend what the message names, then resume."},
 	{CodeWorkflowLost, 0, "The workflow was lost", false, "The workflow was terminated or timed out; the sweep put things right.", "Start the operation again."},
+	{CodeDrainStuck, 0, "The host cannot be emptied", true, "Machines are left on a host that is being drained which can neither be moved nor be stopped. The message names them.", "Make room on other hosts of the group, or see to the machines, then resume; or roll back, which begins no more moves."},
 }
 
 // Info returns what is known of the code; an unknown code is like CodeInternal.

@@ -25,14 +25,17 @@ type gatewayFake struct {
 	reports  []contract.Report
 	findings contract.Findings
 	recorded []contract.Hypervisor
-	ended    bool // the operation has ended without this workflow
+	ended    bool               // the operation has ended without this workflow
+	home     *contract.Host     // that its machine is on then
+	drained  []contract.Drained // what looks at a host find, one after the other; the last one stays
+	looks    []contract.DrainInput
 }
 
 func (g *gatewayFake) Report(_ context.Context, r contract.Report) (contract.Reported, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.ended {
-		return contract.Reported{Ended: true}, nil
+		return contract.Reported{Ended: true, Home: g.home}, nil
 	}
 	if n := len(g.reports); n > 0 && g.reports[n-1].Seq >= r.Seq {
 		return contract.Reported{}, nil
@@ -72,6 +75,13 @@ func (g *gatewayFake) Hear(context.Context, models.ID, string, string) (bool, er
 	return false, nil
 }
 
+func (g *gatewayFake) ContinueDrain(_ context.Context, in contract.DrainInput) (contract.Drained, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.looks = append(g.looks, in)
+	return g.drained[min(len(g.looks), len(g.drained))-1], nil
+}
+
 // stage is a workflow environment with a real little hypervisor and a gateway that only remembers.
 type stage struct {
 	*testing.T
@@ -87,7 +97,7 @@ func newStage(t *testing.T) *stage {
 	s.env.SetTestTimeout(30 * time.Second)
 	workflows.Set{}.Register(s.env)
 	vm.Register(s.env, vm.Activities{Hypervisor: s.world})
-	gateway.Activities{Store: s.gate}.Register(s.env)
+	gateway.Activities{Store: s.gate, Drains: s.gate}.Register(s.env)
 	return s
 }
 

@@ -12,6 +12,8 @@ func (s Set) Register(r worker.WorkflowRegistry) {
 	contract.VMDelete.Register(r, s.VMDelete)
 	contract.VMPower.Register(r, s.VMPower)
 	contract.VMResize.Register(r, s.VMResize)
+	contract.VMMigrate.Register(r, s.VMMigrate)
+	contract.BaremetalDrain.Register(r, s.BaremetalDrain)
 	contract.RegionImport.Register(r, s.RegionImport)
 	contract.LeakCheck.Register(r, s.LeakCheck)
 	contract.Sweep.Register(r, s.Sweep)

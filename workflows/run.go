@@ -47,7 +47,8 @@ type run struct {
 	// overtaken ends the work of a run whose operation has ended without it, such as one that was reset after the sweep
 	// had settled it: it takes back what it did.
 	overtaken workflow.CancelFunc
-	decision  *decision // of a person, while blocked
+	home      *contract.Host // of the machine, as the database has it, of a run that was overtaken
+	decision  *decision      // of a person, while blocked
 	waiting   waiting
 	ways      []models.Way // that are open to a person
 }
@@ -201,6 +202,7 @@ func (r *run) reportProgress(ctx workflow.Context) {
 			workflow.GetLogger(ctx).Warn("progress report refused", "error", err)
 		}
 		if told.Ended {
+			r.home = told.Home
 			r.overtaken()
 		}
 		if r.ended {

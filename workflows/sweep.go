@@ -48,7 +48,7 @@ func (s Set) Settle(ctx workflow.Context, in contract.Lost) error {
 		if op.Kind == contract.VMDelete.Name {
 			report.State, report.Fault = models.OperationSucceeded, nil
 		}
-	case contract.VMPower.Name, contract.VMResize.Name:
+	case contract.VMPower.Name, contract.VMResize.Name, contract.VMMigrate.Name:
 		if err := patiently(func() error {
 			left, err := contract.VMRead.Do(ctx, queue, "settle: read "+op.ResourceName, vmRef(op))
 			report.VM = failedIfLost(left)

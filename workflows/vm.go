@@ -145,6 +145,42 @@ func (s Set) VMResize(ctx workflow.Context, in contract.VMResizeInput) error {
 	})
 }
 
+// VMMigrate moves a virtual machine to another host, and back if that fails or is cancelled.
+func (s Set) VMMigrate(ctx workflow.Context, in contract.VMMigrateInput) error {
+	return s.frame(ctx, in.Operation, func(ctx workflow.Context, r *run) error {
+		queue, vm := contract.VMQueue(in.Region), vmRef(in.Operation)
+		r.undo("move it back", func(ctx workflow.Context) error {
+			back := contract.MigrateInput{VMRef: vm, To: in.From}
+			if r.home != nil { // the operation has ended without this run, and where it ended counts
+				back.To = *r.home
+			}
+			left, err := moveBack(ctx, r, queue, back)
+			r.vm = left
+			return err
+		})
+		got, err := step(ctx, r, "move", contract.VMRelocate, queue, contract.MigrateInput{VMRef: vm, To: in.To})
+		if err != nil {
+			return err
+		}
+		r.vm = factsOf(got)
+		return nil
+	})
+}
+
+// moveBack brings a machine back to its host. Where that host does not take it any more, it stays where it is: that is
+// as good, and the gateway goes by where it is.
+func moveBack(ctx workflow.Context, r *run, queue string, back contract.MigrateInput) (*contract.VMFacts, error) {
+	left, err := contract.VMRelocate.Do(ctx, queue, r.summary("move back"), back)
+	if err == nil {
+		return failedIfLost(left), nil
+	}
+	if contract.FaultOf(err).Code.Info().Retryable {
+		return nil, err
+	}
+	left, err = contract.VMRead.Do(ctx, queue, r.summary("read"), back.VMRef)
+	return failedIfLost(left), err
+}
+
 // resizeOff resizes a machine that cannot grow while it runs.
 func resizeOff(ctx workflow.Context, r *run, queue string, to contract.ReconfigureInput) (contract.VMStatus, error) {
 	if got, err := step(ctx, r, "power-off", contract.VMSetPower, queue, contract.PowerInput{VMRef: to.VMRef, On: false}); err != nil {
@@ -208,7 +244,7 @@ func factsOf(s contract.VMStatus) *contract.VMFacts {
 	if !s.Found {
 		return &contract.VMFacts{State: models.VMGone}
 	}
-	f := &contract.VMFacts{State: models.VMStopped, Ref: s.Ref, Hostname: s.Hostname, Addresses: s.Addresses}
+	f := &contract.VMFacts{State: models.VMStopped, Ref: s.Ref, Hostname: s.Hostname, Addresses: s.Addresses, HostRef: s.Host}
 	if s.On {
 		f.State = models.VMRunning
 	}

@@ -30,6 +30,10 @@ func jobs() map[string]job {
 	asBefore := func(s *stage, in contract.VMProvisionInput) {
 		require.Equal(s, contract.VMStatus{Found: true, On: true, Size: in.VM.Size}, essence(s.status(in)))
 	}
+	atHome := func(s *stage, in contract.VMProvisionInput) {
+		asBefore(s, in)
+		require.Equal(s, in.VM.Host.Ref, s.status(in).Host)
+	}
 	bigger := models.Size{VCPU: 4, MemoryMiB: 4096, StorageGiB: 20}
 	return map[string]job{
 		"vm.provision": {
@@ -72,6 +76,14 @@ func jobs() map[string]job {
 			happy:  "succeeded reconfigure:succeeded vm:running",
 			failed: map[string]string{memory.Reconfigure: "failed reconfigure:undone vm:running fault:task_failed@reconfigure"},
 			after:  asBefore,
+		},
+		"vm.migrate": {
+			start:  true,
+			run:    func(s *stage, in contract.VMProvisionInput) { s.env.ExecuteWorkflow("vm.migrate", migration(in)) },
+			steps:  []string{memory.Migrate},
+			happy:  "succeeded move:succeeded vm:running",
+			failed: map[string]string{memory.Migrate: "failed move:undone vm:running fault:task_failed@move"},
+			after:  atHome,
 		},
 	}
 }

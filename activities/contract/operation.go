@@ -79,6 +79,7 @@ type VMFacts struct {
 	Hostname  string         `json:"hostname,omitempty"`
 	Addresses []string       `json:"addresses,omitempty"` // as the guest reported them
 	Size      *models.Size   `json:"size,omitempty"`      // what the machine really has; the allocation follows
+	HostRef   string         `json:"host_ref,omitempty"`  // the provider's name of the host it is on; a move is settled by it
 }
 
 // Reported says what became of a report.
@@ -86,7 +87,9 @@ type Reported struct {
 	Applied bool `json:"applied"` // false if a newer one was there first
 	// Ended says that the operation has ended without this run of its workflow, which therefore has to take back what
 	// it does.
-	Ended bool   `json:"ended,omitempty"`
+	Ended bool `json:"ended,omitempty"`
+	// Home is then the host that the database has the operation's machine on, for a run that moves it.
+	Home  *Host  `json:"home,omitempty"`
 	RunID string `json:"-"` // of the workflow that the database listens to
 }
 

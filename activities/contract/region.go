@@ -118,7 +118,7 @@ type CompareInput struct {
 
 // Finding is one difference between the database and the world, or within the database.
 type Finding struct {
-	Kind         string    `json:"kind"` // unknown_machine, missing_machine, quota_sum, host_sum, address, allocation, stuck, not_compared
+	Kind         string    `json:"kind"` // unknown_machine, missing_machine, quota_sum, host_sum, address, allocation, move, stuck, not_compared
 	Region       string    `json:"region,omitempty"`
 	ResourceKind string    `json:"resource_kind"`
 	ResourceID   models.ID `json:"resource_id,omitzero"`

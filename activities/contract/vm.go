@@ -8,6 +8,7 @@ var (
 	VMDelete    = Workflow[VMDeleteInput]{"vm.delete"}
 	VMPower     = Workflow[VMPowerInput]{"vm.power"}
 	VMResize    = Workflow[VMResizeInput]{"vm.resize"}
+	VMMigrate   = Workflow[VMMigrateInput]{"vm.migrate"}
 )
 
 // VMProvisionInput is frozen when the create is accepted.
@@ -36,6 +37,7 @@ type VMPowerInput struct {
 	Operation
 	Action PowerAction    `json:"action"`
 	From   models.VMState `json:"from"`
+	Drain  models.ID      `json:"drain_id,omitzero"` // the operation that empties its host, if that wants it
 }
 
 // VMResizeInput changes a VM's size.
@@ -45,6 +47,15 @@ type VMResizeInput struct {
 	To           models.Size    `json:"to"`
 	State        models.VMState `json:"state"`         // running or stopped, to which it returns
 	AllowRestart bool           `json:"allow_restart"` // power it off and on where hot add does not work
+}
+
+// VMMigrateInput moves a VM to another host. From is where it was and where an unwind brings it back.
+type VMMigrateInput struct {
+	Operation
+	From  Host           `json:"from"`
+	To    Host           `json:"to"`
+	State models.VMState `json:"state"`             // running or stopped, in which it stays
+	Drain models.ID      `json:"drain_id,omitzero"` // the operation that empties its host, if that wants it
 }
 
 // VM is what a region needs to know to make a virtual machine.
@@ -95,6 +106,7 @@ type VMStatus struct {
 	Size      models.Size `json:"size,omitzero"`
 	Hostname  string      `json:"hostname,omitempty"`
 	Addresses []string    `json:"addresses,omitempty"`
+	Host      string      `json:"host,omitempty"` // that it is on, as the provider calls it, such as host-21
 }
 
 // PowerInput sets a VM's power, on or off; setting what is already so does nothing.
@@ -115,12 +127,19 @@ type ReconfigureInput struct {
 	Size models.Size `json:"size"`
 }
 
+// MigrateInput moves a VM to a host; one that is there already stays.
+type MigrateInput struct {
+	VMRef
+	To Host `json:"to"`
+}
+
 // Activities of a region's vm queue. Every one is idempotent by the VM's id, looks before it acts, and returns what it sees after.
 var (
 	VMClone       = Activity[CloneInput, VMStatus]{"vm.clone", task}
 	VMSetPower    = Activity[PowerInput, VMStatus]{"vm.set-power", task}
 	VMBoot        = Activity[BootInput, VMStatus]{"vm.boot", task}
 	VMReconfigure = Activity[ReconfigureInput, VMStatus]{"vm.reconfigure", task}
+	VMRelocate    = Activity[MigrateInput, VMStatus]{"vm.migrate", task}
 	VMDestroy     = Activity[VMRef, None]{"vm.destroy", task} // of what is absent succeeds
 	VMRead        = Activity[VMRef, VMStatus]{"vm.read", quick}
 )

@@ -24,6 +24,11 @@ type Store interface {
 	Hear(ctx context.Context, operation models.ID, before, now string) (bool, error)
 }
 
+// Drains begin what empties a host.
+type Drains interface {
+	ContinueDrain(ctx context.Context, in contract.DrainInput) (contract.Drained, error)
+}
+
 // Executions tells what Temporal knows of a workflow.
 type Executions interface {
 	DescribeWorkflowExecution(ctx context.Context, workflowID, runID string) (*workflowservice.DescribeWorkflowExecutionResponse, error)
@@ -34,6 +39,7 @@ type Executions interface {
 type Activities struct {
 	Store      Store
 	Executions Executions
+	Drains     Drains
 	Metrics    *Metrics // nil: none
 }
 
@@ -47,6 +53,9 @@ func (a Activities) Register(r worker.ActivityRegistry) {
 	}))
 	contract.UsageCount.Register(r, crossing(func(ctx context.Context, _ contract.None) (contract.UsageWatched, error) {
 		return a.Store.WatchUsage(ctx)
+	}))
+	contract.Drain.Register(r, crossing(func(ctx context.Context, in contract.DrainInput) (contract.Drained, error) {
+		return a.Drains.ContinueDrain(ctx, in)
 	}))
 	contract.SweepFind.Register(r, crossing((&sweeper{Activities: a}).find))
 }

@@ -19,6 +19,7 @@ type Activities struct {
 func Register(r worker.ActivityRegistry, a Activities) {
 	contract.VMClone.Register(r, a.Clone)
 	contract.VMReconfigure.Register(r, a.Reconfigure)
+	contract.VMRelocate.Register(r, a.Migrate)
 	contract.VMSetPower.Register(r, a.SetPower)
 	contract.VMBoot.Register(r, a.Boot)
 	contract.VMDestroy.Register(r, a.Destroy)
@@ -43,6 +44,14 @@ func (a Activities) Reconfigure(ctx context.Context, in contract.ReconfigureInpu
 	m := machine(in.VMRef)
 	return a.change(ctx, m, func(ctx context.Context, task Task) error {
 		return a.Hypervisor.Reconfigure(ctx, m, in.Size, task)
+	})
+}
+
+// Migrate moves a machine to another host.
+func (a Activities) Migrate(ctx context.Context, in contract.MigrateInput) (contract.VMStatus, error) {
+	m := machine(in.VMRef)
+	return a.change(ctx, m, func(ctx context.Context, task Task) error {
+		return a.Hypervisor.Migrate(ctx, m, in.To, task)
 	})
 }
 

@@ -41,8 +41,8 @@ func TestActivitiesAnswerWhatTheySeeAfter(t *testing.T) {
 	}
 	ref := contract.VMRef{ID: v.ID, Name: v.Name}
 	made := run("vm.clone", contract.CloneInput{VM: v})
-	require.Equal(t, contract.VMStatus{Found: true, Ref: made.Ref, Size: v.Size}, made)
-	booted := contract.VMStatus{Found: true, On: true, Ref: made.Ref, Size: v.Size, Hostname: "web", Addresses: []string{"10.1.0.9"}}
+	require.Equal(t, contract.VMStatus{Found: true, Ref: made.Ref, Size: v.Size, Host: v.Host.Ref}, made)
+	booted := contract.VMStatus{Found: true, On: true, Ref: made.Ref, Size: v.Size, Hostname: "web", Addresses: []string{"10.1.0.9"}, Host: v.Host.Ref}
 	require.Equal(t, booted, run("vm.boot", contract.BootInput{VMRef: ref, Address: "10.1.0.9"}))
 	require.False(t, run("vm.set-power", contract.PowerInput{VMRef: ref}).On)
 	require.Equal(t, booted, run("vm.boot", contract.BootInput{VMRef: ref, Address: "10.1.0.9"}), "what went off meanwhile is turned on again")

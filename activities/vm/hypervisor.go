@@ -20,6 +20,8 @@ type Hypervisor interface {
 	Clone(ctx context.Context, vm contract.VM, operation models.ID, task Task) error
 	// Reconfigure changes the machine's size. Storage that is larger than asked stays as it is.
 	Reconfigure(ctx context.Context, m Machine, size models.Size, task Task) error
+	// Migrate moves the machine to another host, running or not. If it is there already it does nothing.
+	Migrate(ctx context.Context, m Machine, to contract.Host, task Task) error
 	// SetPower turns the machine on or off. Off asks the guest first and pulls the plug when it does not listen.
 	SetPower(ctx context.Context, m Machine, on bool, task Task) error
 	// AwaitGuest returns once the guest has reported the address, or gives up with guest_silent.

@@ -59,6 +59,7 @@ type change struct {
 	from    []models.VMState // states in which it is possible; nil: any
 	to      models.VMState
 	resize  *VMResize
+	move    *VMMove
 	input   func(*change, contract.Operation) (any, error)
 
 	vm      models.VM
@@ -66,7 +67,10 @@ type change struct {
 	path    []models.ID
 	frozen  bool
 	group   string
-	busy    *models.ID // the operation in the way
+	policy  models.Policy
+	on      contract.Host // that carries the machine
+	goal    *host         // that it shall move to
+	busy    *models.ID    // the operation in the way
 	flavor  *models.Flavor
 	minimum int64 // storage that the image needs
 	target  models.Size
@@ -89,9 +93,10 @@ func (a *Accepter) changeVM(ctx context.Context, c change) (Accepted, error) {
 
 const lockVM = `
 SELECT v.tenant_id, v.name, v.region, v.group_id, v.baremetal_id, v.state, v.vcpu, v.memory_mib, v.storage_gib, v.gpu, v.version,
-	t.full_name, t.path, t.frozen, g.name, im.min_storage_gib,
+	t.full_name, t.path, t.frozen, g.name, g.policy, b.name, b.provider_ref, im.min_storage_gib,
 	(SELECT o.id FROM operations o WHERE o.resource_id = v.id AND o.state IN ('accepted', 'running', 'blocked', 'cancelling'))
 FROM vms v JOIN tenants t ON t.id = v.tenant_id JOIN groups g ON g.id = v.group_id JOIN images im ON im.id = v.image_id
+	JOIN baremetals b ON b.id = v.baremetal_id
 WHERE v.id = $1 FOR UPDATE OF v`
 
 const flavorByRef = `SELECT id, name, vcpu, memory_mib, storage_gib, gpu FROM flavors WHERE id = $1 OR name = $2`
@@ -99,8 +104,8 @@ const flavorByRef = `SELECT id, name, vcpu, memory_mib, storage_gib, gpu FROM fl
 func (c *change) queueLook(b *pgx.Batch) {
 	b.Queue(lockVM, c.id).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&c.vm.TenantID, &c.vm.Name, &c.vm.Region, &c.vm.GroupID, &c.vm.BaremetalID, &c.vm.State,
-			&c.vm.VCPU, &c.vm.MemoryMiB, &c.vm.StorageGiB, &c.vm.GPU, &c.vm.Version, &c.tenant, &c.path, &c.frozen, &c.group, &c.minimum, &c.busy)
-		return ifAny(err, func() { c.vm.ID = c.id })
+			&c.vm.VCPU, &c.vm.MemoryMiB, &c.vm.StorageGiB, &c.vm.GPU, &c.vm.Version, &c.tenant, &c.path, &c.frozen, &c.group, &c.policy, &c.on.Name, &c.on.Ref, &c.minimum, &c.busy)
+		return ifAny(err, func() { c.vm.ID, c.on.ID = c.id, c.vm.BaremetalID })
 	})
 	if c.resize == nil || c.resize.Flavor == "" {
 		return
@@ -142,6 +147,9 @@ func (a *Accepter) tryChange(ctx context.Context, conn *pgxpool.Conn, c *change)
 		return deref(again), err
 	}
 	if err := a.judgeChange(ctx, conn, c); err != nil {
+		return Accepted{}, err
+	}
+	if err := c.chooseGoal(ctx, conn); err != nil {
 		return Accepted{}, err
 	}
 	o := contract.Operation{
@@ -293,8 +301,14 @@ func (c *change) write(ctx context.Context, conn *pgxpool.Conn, op models.Operat
 		queueTakeHosts(b, map[models.ID]models.Size{c.vm.BaremetalID: g}, true)
 		b.Queue(growLedger, c.id, g.VCPU, g.MemoryMiB, g.StorageGiB, g.GPU)
 	}
+	if c.goal != nil {
+		queueTakeHosts(b, map[models.ID]models.Size{c.goal.ID: c.vm.Size}, false)
+	}
 	b.Queue(setVMState, c.id, c.to, op.CreatedAt)
 	queueRecords(b, []record{{Request: c.Request, op: op, action: c.action}})
+	if c.goal != nil {
+		queueMoves(b, []moving{{vm: c.id, operation: op.ID, to: c.goal.ID, size: c.vm.Size}})
+	}
 	queueTakeQuotas(b, c.draws.draws())
 	b.Queue("COMMIT")
 	return send(ctx, conn, b)

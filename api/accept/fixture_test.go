@@ -103,7 +103,7 @@ func (w *world) requireSums() {
 	wrong := []string{}
 	for what, sql := range map[string]string{
 		"quota":      `SELECT count(*) FROM quotas q WHERE (vcpu_used, vms_used, ip_addresses_used) <> (SELECT coalesce(sum(a.vcpu), 0), coalesce(sum(a.vms), 0), coalesce(sum(a.ip_addresses), 0) FROM allocations a JOIN tenants t ON t.id = a.tenant_id WHERE q.tenant_id = ANY (t.path) AND (q.group_id IS NULL OR q.group_id = a.group_id))`,
-		"host":       `SELECT count(*) FROM hypervisors h WHERE (vcpu_total - vcpu_free, memory_mib_total - memory_mib_free) <> (SELECT coalesce(sum(vcpu), 0), coalesce(sum(memory_mib), 0) FROM allocations a WHERE a.baremetal_id = h.baremetal_id)`,
+		"host":       `SELECT count(*) FROM hypervisors h WHERE (vcpu_total - vcpu_free, memory_mib_total - memory_mib_free) <> (SELECT coalesce(sum(vcpu), 0), coalesce(sum(memory_mib), 0) FROM (SELECT baremetal_id, vcpu, memory_mib FROM allocations UNION ALL SELECT baremetal_id, vcpu, memory_mib FROM moves) a WHERE a.baremetal_id = h.baremetal_id)`,
 		"allocation": `SELECT count(*) FROM vms v FULL JOIN allocations a ON a.resource_id = v.id WHERE a.resource_id IS NULL OR v.id IS NULL OR (a.vcpu, a.baremetal_id) IS DISTINCT FROM (v.vcpu, v.baremetal_id) AND v.state <> 'updating'`,
 		"address":    `SELECT count(*) FROM vms v FULL JOIN ip_addresses i ON i.vm_id = v.id WHERE i.address IS DISTINCT FROM v.address`,
 	} {

@@ -78,12 +78,6 @@ func (m *mended) look(ctx context.Context, conn *pgxpool.Conn, id models.ID) err
 }
 
 const (
-	hostByRef = `
-SELECT h.baremetal_id, b.name, b.provider_ref, h.group_id, h.rack_id,
-	h.vcpu_total, h.memory_mib_total, h.storage_gib_total, h.gpu_total, h.vcpu_free, h.memory_mib_free, h.storage_gib_free, h.gpu_free
-FROM hypervisors h JOIN baremetals b ON b.id = h.baremetal_id
-WHERE h.placeable AND h.group_id = $1 AND (b.id = $2 OR b.name = $3)`
-
 	// moveRoom gives one host its room back and takes that of another, or fails the transaction.
 	moveRoom = `
 WITH l AS (SELECT baremetal_id FROM hypervisors WHERE baremetal_id IN ($1, $2) ORDER BY baremetal_id FOR UPDATE),
@@ -101,34 +95,15 @@ SELECT must_touch((SELECT count(*) FROM u), 2, 'hosts')`
 
 // moveHost takes another host of the group: the one that was named, or the best.
 func (m *mended) moveHost(ctx context.Context, conn *pgxpool.Conn, b *pgx.Batch, to string) error {
-	look := &pgx.Batch{}
-	found := &[]*host{}
-	if to == "" {
-		found = queueCandidates(look, m.vm.GroupID, m.policy, m.vm.Size, away{hosts: []models.ID{m.vm.BaremetalID}}, 8)
-	} else {
-		id, name := ref(to)
-		look.Queue(hostByRef, m.vm.GroupID, id, name).Query(collect(found, scanHost))
-	}
-	if err := send(ctx, conn, look); err != nil {
-		return fmt.Errorf("look for another host: %w", err)
-	}
-	h := place(*found, m.policy, m.vm.Size, away{hosts: []models.ID{m.vm.BaremetalID}})
-	switch {
-	case h == nil && to != "":
-		return models.Faultf(models.CodeCapacityExhausted, "The host %s cannot take the machine: it must be another one of group %s, take machines, and have room for %d vcpu, %d MiB memory and %d GiB storage.",
-			to, m.group, m.vm.VCPU, m.vm.MemoryMiB, m.vm.StorageGiB)
-	case h == nil:
-		why, most, err := reasons(ctx, conn, m.vm.GroupID, m.vm.Size, away{hosts: []models.ID{m.vm.BaremetalID}})
-		if err != nil {
-			return fmt.Errorf("count why no host has room: %w", err)
-		}
-		return noHost(m.group, m.vm.Region, m.vm.Size, most, why)
+	h, err := otherHost(ctx, conn, m.vm, m.group, m.policy, to)
+	if err != nil {
+		return err
 	}
 	s := m.vm.Size
 	b.Queue(moveRoom, m.vm.BaremetalID, h.ID, s.VCPU, s.MemoryMiB, s.StorageGiB, s.GPU)
 	b.Queue(moveVM, m.vm.ID, h.ID)
 	b.Queue(moveAllocation, m.vm.ID, h.ID)
-	m.input.VM.Host = contract.Host{ID: h.ID, Name: h.Name, Ref: h.Ref}
+	m.input.VM.Host = h.contract()
 	return nil
 }
 

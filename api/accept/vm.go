@@ -342,7 +342,7 @@ func (c *creation) decide() error {
 	var err error
 	c.op, err = operation(c.Request, o, contract.VMProvisionInput{Operation: o, VM: contract.VM{
 		ID: c.vm, Name: c.Name, Tenant: c.TenantName, Size: c.amount.Size, Template: c.Template,
-		Host: contract.Host{ID: c.host.ID, Name: c.host.Name, Ref: c.host.Ref},
+		Host: c.host.contract(),
 		Network: contract.Network{
 			Name: c.Net.Network, Address: netip.PrefixFrom(c.address, c.Net.CIDR.Bits()).String(),
 			Gateway: gateway, DNS: c.Net.DNS, Hostname: c.Name,

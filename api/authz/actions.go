@@ -37,7 +37,7 @@ var groups = map[string][]string{
 	// operate: run the machines, the networks and the catalogue.
 	"operate": {
 		"region.create", "region.update", "region.import", "rack.read", "rack.create", "rack.update", "rack.delete",
-		"group.create", "group.update", "group.delete", "baremetal.read", "baremetal.update", "baremetal.maintain",
+		"group.create", "group.update", "group.delete", "baremetal.read", "baremetal.update", "baremetal.maintain", "baremetal.drain", "vm.migrate",
 		"image.create", "image.update", "image.delete", "flavor.create", "flavor.update", "flavor.delete",
 		"subnet.create", "subnet.update", "subnet.delete", "leak-check.create", "ledger.read", "operation.mend", "operation.export",
 		"maintainer.create", "maintainer.update", "maintainer.delete",

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 
 	"gorm.io/gorm"
 
@@ -68,8 +69,14 @@ func UpdateBaremetal(tx *gorm.DB, b Baremetal, group *models.ID) error {
 	if !same(b.GroupID, group) && b.VMs > 0 {
 		return models.Faultf(models.CodeInUse, "The baremetal %s carries %d vms, which belong to its group. Remove them before it changes its group.", b.Name, b.VMs)
 	}
-	err := tx.Exec(`UPDATE baremetals SET rack_id = ?, group_id = ?, maintenance = ?, version = version + 1, updated_at = now() WHERE id = ?`,
-		b.RackID, group, b.Maintenance, b.ID).Error
+	if !same(b.GroupID, group) {
+		if err := unawaited(tx, b); err != nil {
+			return err
+		}
+	}
+	err := tx.Exec(`UPDATE baremetals SET rack_id = ?, group_id = ?, maintenance = ?, maintenance_reason = ?, maintenance_until = ?, maintenance_by = ?,
+		version = version + 1, updated_at = now() WHERE id = ?`,
+		b.RackID, group, b.Maintenance, b.MaintenanceReason, b.MaintenanceUntil, b.MaintenanceBy, b.ID).Error
 	if err != nil {
 		return err
 	}
@@ -79,4 +86,16 @@ func UpdateBaremetal(tx *gorm.DB, b Baremetal, group *models.ID) error {
 // same compares ids that may be absent.
 func same(a, b *models.ID) bool {
 	return (a == nil) == (b == nil) && (a == nil || *a == *b)
+}
+
+// unawaited refuses to take a host out of its group while machines are on their way to it.
+func unawaited(tx *gorm.DB, b Baremetal) error {
+	var coming int64
+	if err := tx.Raw("SELECT count(*) FROM moves WHERE baremetal_id = ?", b.ID).Scan(&coming).Error; err != nil {
+		return fmt.Errorf("count the machines on their way to %s: %w", b.Name, err)
+	}
+	if coming > 0 {
+		return models.Faultf(models.CodeInUse, "%d vms are on their way to the baremetal %s, and belong to its group. Wait until they have moved.", coming, b.Name)
+	}
+	return nil
 }

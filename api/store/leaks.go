@@ -106,13 +106,14 @@ CROSS JOIN LATERAL (VALUES
 WHERE c.used <> c.taken
 ORDER BY q.id, c.resource LIMIT 1000`,
 
-	// Every host's free room is its total less what its machines take.
+	// Every host's free room is its total less what its machines take, and those that are on their way to it.
 	`
 SELECT 'host_sum', b.region, 'baremetal', b.id, format('The host %s shows %s %s free, but %s less what the ledger takes is %s.', b.name, c.free, c.resource, c.total, c.total - c.taken)
 FROM hypervisors h JOIN baremetals b ON b.id = h.baremetal_id
 LEFT JOIN (
 	SELECT baremetal_id, sum(vcpu) AS vcpu, sum(memory_mib) AS memory_mib, sum(storage_gib) AS storage_gib, sum(gpu) AS gpu
-	FROM allocations GROUP BY baremetal_id) a ON a.baremetal_id = h.baremetal_id
+	FROM (SELECT baremetal_id, vcpu, memory_mib, storage_gib, gpu FROM allocations
+		UNION ALL SELECT baremetal_id, vcpu, memory_mib, storage_gib, gpu FROM moves) t GROUP BY baremetal_id) a ON a.baremetal_id = h.baremetal_id
 CROSS JOIN LATERAL (VALUES
 	('vcpu', h.vcpu_total, h.vcpu_free, coalesce(a.vcpu, 0)), ('memory_mib', h.memory_mib_total, h.memory_mib_free, coalesce(a.memory_mib, 0)),
 	('storage_gib', h.storage_gib_total, h.storage_gib_free, coalesce(a.storage_gib, 0)), ('gpu', h.gpu_total, h.gpu_free, coalesce(a.gpu, 0))
@@ -156,6 +157,13 @@ FROM ip_addresses i
 WHERE i.vm_id IS NOT NULL AND NOT EXISTS (SELECT FROM vms v WHERE v.id = i.vm_id)
 	OR i.vm_id IS NULL AND i.tenant_id IS NOT NULL AND NOT EXISTS (SELECT FROM allocations a WHERE a.resource_id = i.id)
 ORDER BY i.id LIMIT 1000`,
+
+	// Nothing takes room on a second host without an operation that moves it there.
+	`
+SELECT 'move', v.region, 'vm', v.id, format('The vm %s takes room on the host %s, but no operation moves it there.', v.name, b.name)
+FROM moves m JOIN vms v ON v.id = m.vm_id JOIN baremetals b ON b.id = m.baremetal_id
+WHERE NOT EXISTS (SELECT FROM operations o WHERE o.id = m.operation_id AND o.resource_id = m.vm_id AND o.state IN ` + active + `)
+ORDER BY v.id LIMIT 1000`,
 
 	// Nothing is on its way without an operation that brings it there.
 	`

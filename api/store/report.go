@@ -25,14 +25,29 @@ func (s *Store) Report(ctx context.Context, r contract.Report) (contract.Reporte
 	queueOperation(b, r).QueryRow(func(row pgx.Row) error { return row.Scan(&out.Applied, &was, &out.RunID) })
 	queueSteps(b, r)
 	queueVM(b, r)
+	queueMove(b, r)
 	queueReportAudit(b, r)
 	b.Queue("COMMIT")
 	if err := s.sendAtomically(ctx, b); err != nil {
 		return contract.Reported{}, fmt.Errorf("apply report %d of operation %s: %w", r.Seq, r.OperationID, err)
 	}
 	out.Ended = was.Ended() && out.RunID != r.RunID
+	if !out.Ended {
+		return out, nil
+	}
+	var home contract.Host
+	err := s.Pool.QueryRow(ctx, homeOf, r.OperationID).Scan(&home.ID, &home.Name, &home.Ref)
+	switch {
+	case err == nil:
+		out.Home = &home
+	case !NotFound(err):
+		return contract.Reported{}, fmt.Errorf("look where the machine of operation %s is: %w", r.OperationID, err)
+	}
 	return out, nil
 }
+
+// homeOf finds the host of the machine that an operation was about.
+const homeOf = `SELECT b.id, b.name, b.provider_ref FROM operations o JOIN vms v ON v.id = o.resource_id JOIN baremetals b ON b.id = v.baremetal_id WHERE o.id = $1`
 
 // Hear listens to another run of an operation's workflow from now on, which a reset made. It begins a generation: what
 // the run before has still to say is stale, and the new one counts its reports from wherever it was reset to.
@@ -117,6 +132,21 @@ func timeOrNil(t time.Time) *time.Time {
 const reportRelease = `SELECT release(o.resource_id) FROM operations o WHERE o.id = $1 AND o.seq = $2`
 
 const reportSize = `SELECT settle_size(o.resource_id, $3, $4, $5, $6) FROM operations o WHERE o.id = $1 AND o.seq = $2`
+
+const reportMove = `SELECT settle_move(o.id, $3) FROM operations o WHERE o.id = $1 AND o.seq = $2`
+
+// queueMove ends the move of an operation that has ended. It comes after the machine's own row, whose version counts
+// the change of its host.
+func queueMove(b *pgx.Batch, r contract.Report) {
+	if !r.State.Ended() {
+		return
+	}
+	host := ""
+	if r.VM != nil {
+		host = r.VM.HostRef
+	}
+	b.Queue(reportMove, r.OperationID, r.Seq, host)
+}
 
 const reportVM = `
 UPDATE vms v SET version = v.version + 1, updated_at = now(),

@@ -44,6 +44,7 @@ type gatewayProcess struct {
 	temporal client.Client
 	metrics  *prometheus.Registry
 	steps    *activities.Metrics
+	policies *authz.Authorizer
 	log      *slog.Logger
 }
 
@@ -71,6 +72,9 @@ func serve(ctx context.Context, c config.Gateway, p parts) error {
 	g := &gatewayProcess{config: c, store: s, temporal: temporal, metrics: prometheus.NewRegistry(), log: log}
 	g.steps = activities.NewMetrics(g.metrics)
 
+	if g.policies, err = authz.New(); err != nil {
+		return err
+	}
 	all, ctx := errgroup.WithContext(ctx)
 	wake := func() {} // another process has the outbox, and polls
 	if p.outbox {
@@ -79,7 +83,7 @@ func serve(ctx context.Context, c config.Gateway, p parts) error {
 		all.Go(func() error { o.Run(ctx); return nil })
 	}
 	if p.worker {
-		all.Go(func() error { return g.runWorker(ctx) })
+		all.Go(func() error { return g.runWorker(ctx, wake) })
 	}
 	all.Go(func() error { g.forgetKeys(ctx); return nil })
 	all.Go(func() error { g.sealAudit(ctx); return nil })
@@ -94,10 +98,6 @@ func serve(ctx context.Context, c config.Gateway, p parts) error {
 
 // serveHTTP answers the API, and at the end lets the requests under way finish.
 func (g *gatewayProcess) serveHTTP(ctx context.Context, wake func()) error {
-	policies, err := authz.New()
-	if err != nil {
-		return err
-	}
 	codec, err := workers.NewCodec(g.config.PayloadKeys.Reveal())
 	if err != nil {
 		return err
@@ -110,10 +110,10 @@ func (g *gatewayProcess) serveHTTP(ctx context.Context, wake func()) error {
 	accepting, stopAccepting := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopAccepting() // after the last request
 	edge := api.New(api.Options{
-		Store: g.store, Authz: policies, Temporal: g.temporal, TemporalUI: g.config.TemporalUIURL, Namespace: g.config.Temporal.Namespace, Failures: failures, Codec: codec, Logger: g.log, Metrics: g.metrics, Tracer: otel.GetTracerProvider(), Version: version(), TrustedProxies: g.config.TrustedProxies,
+		Store: g.store, Authz: g.policies, Temporal: g.temporal, TemporalUI: g.config.TemporalUIURL, Namespace: g.config.Temporal.Namespace, Failures: failures, Codec: codec, Logger: g.log, Metrics: g.metrics, Tracer: otel.GetTracerProvider(), Version: version(), TrustedProxies: g.config.TrustedProxies,
 		Limits: api.RateLimits{PerToken: g.config.RequestsPerToken, PerTenant: g.config.RequestsPerTenant, Heavy: g.config.HeavyReads},
 		SignIn: signIn,
-		Accept: accept.New(accepting, accept.Options{Store: g.store, Authz: policies, Wake: wake}),
+		Accept: accept.New(accepting, accept.Options{Store: g.store, Authz: g.policies, Wake: wake}),
 	})
 	server := &http.Server{
 		Handler: edge.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,

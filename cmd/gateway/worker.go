@@ -7,6 +7,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	activities "github.com/yunshu/yunshu/activities/gateway"
+	"github.com/yunshu/yunshu/api/accept"
 	"github.com/yunshu/yunshu/workers/gateway"
 	"github.com/yunshu/yunshu/workflows"
 )
@@ -17,13 +18,14 @@ const cachedWorkflows = 500
 
 // runWorker runs the gateway's own worker, and waits for Temporal as long as it takes: it may start later, or come
 // back after the worker gave up on it.
-func (g *gatewayProcess) runWorker(ctx context.Context) error {
+func (g *gatewayProcess) runWorker(ctx context.Context, wake func()) error {
+	drains := accept.New(ctx, accept.Options{Store: g.store, Authz: g.policies, Wake: wake})
 	worker.SetStickyWorkflowCacheSize(cachedWorkflows)
 	const shortest, longest = time.Second, 15 * time.Second
 	pause := shortest
 	for {
 		started := time.Now()
-		err := g.workOnce(ctx)
+		err := g.workOnce(ctx, drains)
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // asked to stop; what that broke off is no failure
 		}
@@ -41,13 +43,13 @@ func (g *gatewayProcess) runWorker(ctx context.Context) error {
 }
 
 // workOnce prepares Temporal and works until ctx ends or the worker fails. A worker can be started only once.
-func (g *gatewayProcess) workOnce(ctx context.Context) error {
+func (g *gatewayProcess) workOnce(ctx context.Context, drains activities.Drains) error {
 	bounded, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if err := gateway.Prepare(bounded, g.temporal, g.config.Temporal.Namespace); err != nil {
 		return err
 	}
-	w := gateway.New(g.temporal, activities.Activities{Store: g.store, Executions: g.temporal, Metrics: g.steps}, workflows.Set{})
+	w := gateway.New(g.temporal, activities.Activities{Store: g.store, Executions: g.temporal, Drains: drains, Metrics: g.steps}, workflows.Set{})
 	stop := make(chan any)
 	defer context.AfterFunc(ctx, func() { close(stop) })()
 	return w.Run(stop)

@@ -163,6 +163,8 @@ func (a *app) actionCommand(n noun, act action) *cobra.Command {
 		if len(b) > 0 {
 			call.Body = b
 		}
+		n := n
+		n.columns = act.columns
 		return a.send(cmd, n, call, act.operation)
 	})
 	if strings.Contains(path, "{group}") {
@@ -266,7 +268,7 @@ func (a *app) send(cmd *cobra.Command, n noun, call client.Call, operation bool)
 		Items []json.RawMessage `json:"items"`
 	}
 	if err := json.Unmarshal(answer.Body, &page); err == nil && page.Items != nil && a.format == "table" {
-		return a.print(page.Items, nil)
+		return a.print(page.Items, n.columns)
 	}
 	if cmd.Name() == "usage" && a.format == "table" {
 		return a.usage(answer.Body)

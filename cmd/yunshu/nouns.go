@@ -41,12 +41,15 @@ type noun struct {
 type action struct {
 	name, short string
 	fields      []field
-	method      string // default POST
-	path        string // below the resource; default: the name
-	operation   bool   // answers 202
+	method      string   // default POST
+	path        string   // below the resource; default: the name
+	operation   bool     // answers 202
+	columns     []string // of what it lists
 }
 
 var (
+	maintenanceFields = []field{{"reason", "reason", text, "why", ""}, {"until", "until", text, "when it should be over, such as 2027-01-31T12:00:00Z", ""}}
+
 	sizeFields = []field{
 		{"flavor", "flavor", text, "named size", "flavor"}, {"vcpu", "vcpu", number, "processors", ""},
 		{"memory-mib", "memory_mib", number, "memory in MiB", ""}, {"storage-gib", "storage_gib", number, "storage in GiB", ""}, {"gpu", "gpu", number, "GPUs", ""},
@@ -127,7 +130,12 @@ var nouns = []noun{
 	{name: "baremetal", path: "/v1/baremetals", history: true, short: "Physical servers", key: "name", scope: []string{"region"},
 		columns: []string{"name", "region", "rack", "group", "state", "connected", "maintenance", "hypervisor.vms", "hypervisor.free.vcpu", "hypervisor.total.vcpu", "id"},
 		filters: []field{byRegion, {"group", "group", text, "only of this group", "group"}, {"rack", "rack", text, "only of this rack", "rack"}, {"state", "state", text, "only in this state", ""}},
-		update:  []field{{"rack", "rack", text, "put it into this rack", "rack"}, {"group", "group", text, "put it into this group; empty: out of its group", "group"}, {"maintenance", "maintenance", truth, "take no new machines", ""}}},
+		update:  []field{{"rack", "rack", text, "put it into this rack", "rack"}, {"group", "group", text, "put it into this group; empty: out of its group", "group"}, {"maintenance", "maintenance", truth, "take no new machines", ""}},
+		actions: []action{
+			{name: "maintenance", short: "Say why and until when it takes no new machines; update --maintenance=false ends it", fields: maintenanceFields},
+			{name: "drain", short: "Move all machines away from it, for maintenance; --dry-run says where each would go", operation: true, columns: []string{"fate", "name", "tenant", "state", "to", "reason"},
+				fields: append([]field{{"stop", "stop", truth, "turn off machines that no other host has room for", ""}, {"dry-run", "?dry_run", truth, "say what would happen, and do nothing", ""}}, maintenanceFields...)},
+		}},
 	{name: "image", path: "/v1/images", history: true, short: "What machines start from", key: "name", columns: []string{"name", "os", "min_storage_gib", "templates", "id"}, delete: true, filters: []field{byRegion},
 		create: []field{{"os", "os", text, "operating system", ""}, {"description", "description", text, "for people", ""}, {"min-storage-gib", "min_storage_gib", number, "storage it needs", ""}, {"template", "templates", pairs, "the provider's template, such as tw=ubuntu-24.04; repeat for more", ""}},
 		update: []field{{"os", "os", text, "operating system", ""}, {"description", "description", text, "for people", ""}, {"min-storage-gib", "min_storage_gib", number, "storage it needs", ""}, {"template", "templates", pairs, "the provider's template, such as tw=ubuntu-24.04", ""}}},
@@ -148,6 +156,7 @@ var nouns = []noun{
 		actions: []action{
 			{name: "power-on", short: "Turn it on", operation: true}, {name: "power-off", short: "Turn it off", operation: true}, {name: "reboot", short: "Turn it off and on", operation: true},
 			{name: "resize", short: "Give it another size", operation: true, fields: append([]field{{"allow-restart", "allow_restart", truth, "power it off and on where it cannot grow while it runs", ""}}, sizeFields...)},
+			{name: "migrate", short: "Move it to another host of its group", operation: true, fields: []field{{"baremetal", "baremetal", text, "this host; default: the one that the group's policy chooses", "baremetal"}}},
 		}},
 	{name: "operation", path: "/v1/operations", short: "Accepted work", columns: []string{"id", "kind", "state", "resource_name", "tenant", "region", "actor", "created_at"},
 		filters: []field{byTenant, subtree, {"state", "state", text, "only in this state", ""}, {"kind", "kind", text, "only of this kind, such as vm.provision", ""}, byRegion, {"resource-kind", "resource_kind", text, "only on this kind of resource", ""}, {"resource-id", "resource_id", text, "only of this resource", ""},

@@ -3,7 +3,6 @@ package vcenter
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
@@ -12,7 +11,7 @@ import (
 
 // judge sees every call before the simulator does, and refuses what a real vCenter would refuse and the simulator does
 // not: an instance UUID that is taken, sizes that no host has, a host in maintenance, growth that the machine's hot add
-// does not allow, a disk that shrinks.
+// does not allow, a disk that shrinks, a second move of a machine that is being moved.
 func (r *rules) judge(ctx *simulator.Context, m *simulator.Method) (mo.Reference, types.BaseMethodFault) {
 	if fault := r.wanted(m.Name); fault != nil {
 		return nil, fault
@@ -22,11 +21,13 @@ func (r *rules) judge(ctx *simulator.Context, m *simulator.Method) (mo.Reference
 	}
 	switch req := m.Body.(type) {
 	case *types.CloneVM_Task:
-		template, _ := ctx.Map.Get(req.This).(*simulator.VirtualMachine)
-		if takes := time.Duration(r.slow.Load()); takes > 0 && template != nil {
-			return &slowTemplate{template, takes}, judgeClone(ctx, req)
+		fault := judgeClone(ctx, req)
+		if fault == nil {
+			r.divert(ctx, m, func() {})
 		}
-		return nil, judgeClone(ctx, req)
+		return nil, fault
+	case *types.RelocateVM_Task:
+		return nil, r.judgeRelocate(ctx, m, req)
 	case *types.ReconfigVM_Task:
 		return nil, judgeReconfigure(ctx, req)
 	case *types.CancelTask:
@@ -46,7 +47,11 @@ func judgeClone(ctx *simulator.Context, req *types.CloneVM_Task) types.BaseMetho
 		}
 	}
 	ownDisk(ctx, req)
-	ref := req.Spec.Location.Host
+	return judgeHost(ctx, req.Spec.Location.Host)
+}
+
+// judgeHost refuses a host that takes no machines.
+func judgeHost(ctx *simulator.Context, ref *types.ManagedObjectReference) types.BaseMethodFault {
 	if ref == nil {
 		return nil
 	}
@@ -151,5 +156,17 @@ func judgeDisks(vm *simulator.VirtualMachine, changes []types.BaseVirtualDeviceC
 			}
 		}
 	}
+	return nil
+}
+
+// judgeRelocate refuses to move a machine that is being moved.
+func (r *rules) judgeRelocate(ctx *simulator.Context, m *simulator.Method, req *types.RelocateVM_Task) types.BaseMethodFault {
+	if fault := judgeHost(ctx, req.Spec.Host); fault != nil {
+		return fault
+	}
+	if _, moves := r.moving.LoadOrStore(req.This, true); moves {
+		return &types.TaskInProgress{}
+	}
+	r.divert(ctx, m, func() { r.moving.Delete(req.This) })
 	return nil
 }

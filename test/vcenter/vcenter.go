@@ -140,7 +140,8 @@ func (s *Server) Mend() { s.rules.mend() }
 type rules struct {
 	mu     sync.Mutex
 	faults map[string][]types.BaseMethodFault
-	slow   atomic.Int64 // how long a clone takes
+	slow   atomic.Int64 // how long a clone or a move takes
+	moving sync.Map     // machines that a slow move is under way of, by their reference
 	dirty  func()       // told of every call that may change a machine
 }
 

@@ -23,6 +23,7 @@ const (
 	Status      = "status"
 	Clone       = "clone"
 	Reconfigure = "reconfigure"
+	Migrate     = "migrate"
 	SetPower    = "set-power"
 	AwaitGuest  = "await-guest"
 	Destroy     = "destroy"
@@ -104,83 +105,6 @@ func (p *Provider) addHost(c, h int) {
 	}
 }
 
-// Live is how many machines of ours there are.
-func (p *Provider) Live() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.machines)
-}
-
-// HostOf is the name of the host that a machine is on; empty if there is no such machine.
-func (p *Provider) HostOf(id models.ID) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if m := p.machines[id]; m != nil {
-		return m.vm.Host.Name
-	}
-	return ""
-}
-
-// Fail makes the next calls of step fail, one with each of the errors.
-func (p *Provider) Fail(step string, errs ...error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.faults[step] = append(p.faults[step], errs...)
-}
-
-// Mend forgets the faults that have not happened yet.
-func (p *Provider) Mend() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	clear(p.faults)
-}
-
-// SetDelay changes how long steps take from now on.
-func (p *Provider) SetDelay(d time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.options.Delay = d
-}
-
-// SetHost changes what a host looks like; the zero value removes it.
-func (p *Provider) SetHost(ref string, h contract.Hypervisor) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if h == (contract.Hypervisor{}) {
-		delete(p.hosts, ref)
-		return
-	}
-	p.hosts[ref] = h
-}
-
-// AddForeign puts a machine there that somebody else made.
-func (p *Provider) AddForeign(label string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.foreign[label] = true
-}
-
-// HasForeign reports whether somebody else's machine is still there.
-func (p *Provider) HasForeign(label string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.foreign[label]
-}
-
-// SetHotAdd says whether a machine can grow while it runs.
-func (p *Provider) SetHotAdd(id models.ID, hotAdd bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.machines[id].hotAdd = hotAdd
-}
-
-// Silence makes a machine's guest never report an address.
-func (p *Provider) Silence(id models.ID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.machines[id].silent = true
-}
-
 // Status tells what a machine is like.
 func (p *Provider) Status(ctx context.Context, m vm.Machine) (contract.VMStatus, error) {
 	if err := p.enter(ctx, Status, 0); err != nil {
@@ -218,20 +142,37 @@ func (p *Provider) Clone(ctx context.Context, want contract.VM, _ models.ID, tas
 // admit says why a machine cannot be made. The lock is held.
 func (p *Provider) admit(want contract.VM) error {
 	m := vm.Machine{ID: want.ID, Name: want.Name}
-	host, found := p.hosts[want.Host.Ref]
-	switch {
-	case p.foreign[m.Label()]:
+	if p.foreign[m.Label()] {
 		return models.Faultf(models.CodeNotOurs, "Region %s has a machine %s that does not carry our mark. Rename or remove it.", p.options.Region, m.Label())
-	case !found:
-		return models.Faultf(models.CodeHostMissing, "Region %s has no host %s (%s). Import the region again.", p.options.Region, want.Host.Name, want.Host.Ref)
-	case !host.Connected || host.Maintenance:
-		return models.Faultf(models.CodeHostUnusable, "The host %s of region %s is disconnected or in maintenance. Bring it back, or put it in maintenance here as well.", host.Name, p.options.Region)
+	}
+	host, err := p.usable(want.Host)
+	switch {
+	case err != nil:
+		return err
 	case p.options.Templates != nil && !slices.Contains(p.options.Templates, want.Template):
 		return models.Faultf(models.CodeTemplateMissing, "Region %s has no template %s. Correct the image.", p.options.Region, want.Template)
 	case p.options.Networks != nil && !slices.Contains(p.options.Networks, want.Network.Name):
 		return models.Faultf(models.CodeNetworkMissing, "Region %s has no network %s on the host %s. Correct the subnet.", p.options.Region, want.Network.Name, host.Name)
-	case p.used(want.Host.Ref).StorageGiB+want.Size.StorageGiB > host.Capacity.StorageGiB:
-		return models.Faultf(models.CodeStorageFull, "No datastore of the host %s in region %s has %d GiB free. Free or add storage.", host.Name, p.options.Region, want.Size.StorageGiB)
+	}
+	return p.holds(host, want.Size)
+}
+
+// usable returns a host that takes machines, or says why it is none. The lock is held.
+func (p *Provider) usable(h contract.Host) (contract.Hypervisor, error) {
+	host, found := p.hosts[h.Ref]
+	switch {
+	case !found:
+		return host, models.Faultf(models.CodeHostMissing, "Region %s has no host %s (%s). Import the region again.", p.options.Region, h.Name, h.Ref)
+	case !host.Connected || host.Maintenance:
+		return host, models.Faultf(models.CodeHostUnusable, "The host %s of region %s is disconnected or in maintenance. Bring it back, or put it in maintenance here as well.", host.Name, p.options.Region)
+	}
+	return host, nil
+}
+
+// holds says why a host has no storage for a machine. The lock is held.
+func (p *Provider) holds(host contract.Hypervisor, size models.Size) error {
+	if p.used(host.Ref).StorageGiB+size.StorageGiB > host.Capacity.StorageGiB {
+		return models.Faultf(models.CodeStorageFull, "No datastore of the host %s in region %s has %d GiB free. Free or add storage.", host.Name, p.options.Region, size.StorageGiB)
 	}
 	return nil
 }
@@ -267,6 +208,31 @@ func (p *Provider) Reconfigure(ctx context.Context, m vm.Machine, size models.Si
 	}
 	have.vm.Size = size
 	return nil
+}
+
+// Migrate moves a machine to another host.
+func (p *Provider) Migrate(ctx context.Context, m vm.Machine, to contract.Host, task vm.Task) error {
+	task.Start("task-" + m.ID.String())
+	if err := p.enter(ctx, Migrate, p.delay()); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	have := p.machines[m.ID]
+	if have == nil {
+		return vm.Missing(m)
+	}
+	if have.vm.Host.Ref == to.Ref {
+		return nil
+	}
+	host, err := p.usable(to)
+	if err == nil {
+		err = p.holds(host, have.vm.Size)
+	}
+	if err == nil {
+		have.vm.Host = to
+	}
+	return err
 }
 
 // SetPower turns a machine on or off.
@@ -381,7 +347,7 @@ func (p *Provider) enter(ctx context.Context, step string, delay time.Duration) 
 
 // status is what is to be seen of a machine. The lock is held.
 func (m *machine) status() contract.VMStatus {
-	s := contract.VMStatus{Found: true, Ref: m.ref, On: m.on, Size: m.vm.Size}
+	s := contract.VMStatus{Found: true, Ref: m.ref, On: m.on, Size: m.vm.Size, Host: m.vm.Host.Ref}
 	if !m.on || m.silent {
 		return s
 	}

@@ -26,7 +26,7 @@ type Fixture struct {
 	HasName func(name string) bool
 	// NoHotAdd makes the machine one that cannot grow while it runs.
 	NoHotAdd func(m vm.Machine)
-	// Slow makes clones that begin from now on take this long.
+	// Slow makes clones and moves that begin from now on take this long.
 	Slow func(d time.Duration)
 	// Another is a provider on the same world, as another worker has one.
 	Another func() vm.Hypervisor
@@ -40,12 +40,16 @@ func Exercise(t *testing.T, fresh func(t *testing.T) Fixture) {
 		"what is missing is named":        (*exercise).missing,
 		"foreign machines are let alone":  (*exercise).foreign,
 		"size changes":                    (*exercise).sizes,
+		"a machine moves":                 (*exercise).moves,
 		"hosts are listed page by page":   (*exercise).hosts,
 		"machines are listed by their id": (*exercise).machines,
 		"many at once":                    (*exercise).many,
 		"a clone can be cancelled":        (*exercise).cancelled,
 		"a clone goes on elsewhere":       (*exercise).resumed,
 		"a clone is begun twice":          (*exercise).begunTwice,
+		"a move can be cancelled":         (*exercise).moveCancelled,
+		"a move goes on elsewhere":        (*exercise).moveResumed,
+		"a move is begun twice":           (*exercise).moveBegunTwice,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -107,11 +111,11 @@ func (e *exercise) life() {
 	require.False(e, e.status(v).Found)
 	e.clone(v)
 	got := e.status(v)
-	require.Equal(e, contract.VMStatus{Found: true, Ref: got.Ref, Size: small}, got)
+	require.Equal(e, contract.VMStatus{Found: true, Ref: got.Ref, Size: small, Host: v.Host.Ref}, got)
 	e.power(v, true)
 	require.NoError(e, e.Provider.AwaitGuest(e.ctx, of(v), host(v)))
 	require.NoError(e, e.Provider.AwaitGuest(e.ctx, of(v), "::ffff:"+host(v)), "the same address, spelled otherwise")
-	require.Equal(e, contract.VMStatus{Found: true, Ref: got.Ref, On: true, Size: small, Hostname: "web", Addresses: []string{host(v)}}, e.status(v))
+	require.Equal(e, contract.VMStatus{Found: true, Ref: got.Ref, On: true, Size: small, Hostname: "web", Addresses: []string{host(v)}, Host: v.Host.Ref}, e.status(v))
 	e.power(v, false)
 	require.False(e, e.status(v).On)
 	e.power(v, true)
@@ -156,6 +160,7 @@ func (e *exercise) missing() {
 	e.code(e.Provider.SetPower(e.ctx, m, true, vm.Task{}), models.CodeMachineMissing)
 	e.code(e.Provider.Reconfigure(e.ctx, m, small, vm.Task{}), models.CodeMachineMissing)
 	e.code(e.Provider.AwaitGuest(e.ctx, m, "10.1.0.9"), models.CodeMachineMissing)
+	e.code(e.Provider.Migrate(e.ctx, m, v.Host, vm.Task{}), models.CodeMachineMissing)
 	for _, c := range []struct {
 		code models.Code
 		spec func(*contract.VM)

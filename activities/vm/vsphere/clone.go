@@ -98,14 +98,14 @@ func (p *Provider) begin(ctx context.Context, c *vim25.Client, m vm.Machine, wan
 	return p.must(ctx, c, m)
 }
 
-// abandon ends a clone that nobody wants any more and waits until it has ended, so that the undo that comes next finds
-// all of it or nothing.
+// abandon ends a clone or a move that nobody wants any more and waits until it has ended, so that the undo that comes
+// next finds all of it or nothing.
 func (p *Provider) abandon(ctx context.Context, c *vim25.Client, t *object.Task) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer cancel()
 	_ = t.Cancel(ctx) // it may be too late, or not possible; then it ends by itself
 	if _, err := wait(ctx, c, t.Reference()); err != nil {
-		p.options.Logger.InfoContext(ctx, "abandoned clone ended", "task", t.Reference().Value, "error", err)
+		p.options.Logger.InfoContext(ctx, "abandoned task ended", "task", t.Reference().Value, "error", err)
 	}
 }
 

@@ -24,6 +24,7 @@ type machine struct {
 	instanceUUID string
 	mark         string // our id, as it was written when the machine was made
 	on           bool
+	host         types.ManagedObjectReference
 	hardware     types.VirtualHardware
 	cpuHotAdd    bool
 	memoryHotAdd bool
@@ -39,7 +40,7 @@ const markPath = `config.extraConfig["` + markID + `"]`
 // machinePaths are the properties that machine is made of.
 var machinePaths = []string{
 	"name", "config.instanceUuid", markPath, "config.hardware", "config.cpuHotAddEnabled", "config.memoryHotAddEnabled",
-	"config.hotPlugMemoryLimit", "runtime.powerState", "guest.hostName", "guest.ipAddress", "guest.net",
+	"config.hotPlugMemoryLimit", "runtime.powerState", "runtime.host", "guest.hostName", "guest.ipAddress", "guest.net",
 }
 
 // Status tells what a machine is like.
@@ -157,6 +158,8 @@ func machineOf(content types.ObjectContent) machine {
 			m.hardware = v
 		case types.VirtualMachinePowerState:
 			m.on = v == types.VirtualMachinePowerStatePoweredOn
+		case types.ManagedObjectReference:
+			m.host = v
 		case types.ArrayOfGuestNicInfo:
 			m.nics = v.GuestNicInfo
 		}
@@ -166,7 +169,7 @@ func machineOf(content types.ObjectContent) machine {
 
 // status is the machine in the words of the contract.
 func (m *machine) status() contract.VMStatus {
-	s := contract.VMStatus{Found: true, Ref: m.ref.Value, On: m.on, Size: m.size()}
+	s := contract.VMStatus{Found: true, Ref: m.ref.Value, On: m.on, Size: m.size(), Host: m.host.Value}
 	if m.on { // vCenter remembers what the guest last said when it is long off
 		s.Hostname, s.Addresses = m.hostname, m.addresses()
 	}
