@@ -3,7 +3,6 @@ package bmclib
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -11,7 +10,6 @@ import (
 	library "github.com/bmc-toolbox/bmclib/v2"
 	"github.com/go-logr/logr"
 	"github.com/stmcginnis/gofish"
-	"github.com/stmcginnis/gofish/common"
 
 	"github.com/yunshu/yunshu/activities/baremetal"
 	"github.com/yunshu/yunshu/activities/contract"
@@ -72,15 +70,6 @@ func (r *redfish) sessionless(ctx context.Context, config gofish.ClientConfig) (
 		return nil, fault(ctx, r.t, "log in", err)
 	}
 	return read, nil
-}
-
-// status is the HTTP status in an error, or 0.
-func status(err error) int {
-	var answer *common.Error
-	if errors.As(err, &answer) {
-		return answer.HTTPReturnedStatusCode
-	}
-	return 0
 }
 
 // get reads a document.
