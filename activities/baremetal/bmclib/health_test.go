@@ -60,3 +60,19 @@ func TestOnlyTheNewestLinesOfTheLogAreTold(t *testing.T) {
 	require.Equal(t, []string{"Line 79", "Line 30"}, []string{log[0].Message, log[49].Message})
 	require.Equal(t, models.HealthCritical, log[0].Health)
 }
+
+// TestALookIsAsFewCallsAsThereAreDocuments bounds what a health round costs a BMC. A session reads no link twice.
+func TestALookIsAsFewCallsAsThereAreDocuments(t *testing.T) {
+	t.Parallel()
+	m := fleet(t, 1).Machines[0]
+	seen(t, m)
+	total := 0
+	for call, times := range m.Calls() {
+		total += times
+		require.True(t, times == 1 || call == "GET /redfish/v1", "%s: %d times", call, times)
+	}
+	h := m.Hardware()
+	parts := len(h.CPUs) + len(h.GPUs) + len(h.Memory) + len(h.Disks) + 2*len(h.NICs) + len(h.Firmware)
+	require.LessOrEqual(t, total, parts+25)
+	t.Logf("%d calls", total)
+}

@@ -24,8 +24,8 @@ type redfish struct {
 	read   *gofish.APIClient
 	basic  bool            // it knows no sessions
 	change *library.Client // logged in when it is first needed; nil until then
-	path   string          // of the machine; empty until it was looked for
-	etag   string          // of the document that was read last
+	tree   tree
+	etag   string // of the document that was read last
 }
 
 var _ baremetal.BMC = (*redfish)(nil)
