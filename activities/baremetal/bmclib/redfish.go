@@ -31,7 +31,9 @@ type redfish struct {
 var _ baremetal.BMC = (*redfish)(nil)
 
 // openRedfish logs in.
-func (p *Provider) openRedfish(ctx context.Context, t baremetal.Target) (baremetal.BMC, error) {
+func (p *Provider) openRedfish(ctx context.Context, t baremetal.Target) (_ baremetal.BMC, err error) {
+	ctx, end := span(ctx, t, "log in", rootPath)
+	defer func() { end(err) }()
 	r := &redfish{t: t, wire: newWire(t.Fingerprint), limit: p.options.CallTimeout}
 	r.wire.begin(ctx)
 	host, port := split(t.Address, "443")
@@ -73,10 +75,11 @@ func (r *redfish) sessionless(ctx context.Context, config gofish.ClientConfig) (
 }
 
 // get reads a document.
-func get[T any](ctx context.Context, r *redfish, path string) (T, error) {
-	var out T
+func get[T any](ctx context.Context, r *redfish, path string) (out T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.limit)
 	defer cancel()
+	ctx, end := span(ctx, r.t, "GET", path)
+	defer func() { end(err) }()
 	r.wire.begin(ctx)
 	res, err := r.read.Get(path)
 	if err != nil {
@@ -92,9 +95,11 @@ func get[T any](ctx context.Context, r *redfish, path string) (T, error) {
 }
 
 // using runs a change through bmclib, which is logged in when it is first needed.
-func (r *redfish) using(ctx context.Context, doing string, change func(context.Context, *library.Client) error) error {
+func (r *redfish) using(ctx context.Context, doing string, change func(context.Context, *library.Client) error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*r.limit) // bmclib looks around before it changes anything
 	defer cancel()
+	ctx, end := span(ctx, r.t, doing, "")
+	defer func() { end(err) }()
 	r.wire.begin(ctx)
 	if r.change == nil {
 		host, port := split(r.t.Address, "443")
