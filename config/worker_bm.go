@@ -6,7 +6,8 @@ import "time"
 type BM struct {
 	Provider        string        `mapstructure:"provider"`         // bmclib or memory
 	MaxConcurrent   int           `mapstructure:"max_concurrent"`   // BMCs that steps speak to at once, and that health rounds do
-	OpenTimeout     time.Duration `mapstructure:"open_timeout"`     // how long a BMC may take to log us in; zero is 5s
+	OpenTimeout     time.Duration `mapstructure:"open_timeout"`     // how long a BMC may take to log us in; zero is 20s
+	RoundTimeout    time.Duration `mapstructure:"round_timeout"`    // the same in a health round; zero is 5s. Raise it if BMCs are slow rather than dead
 	LookTimeout     time.Duration `mapstructure:"look_timeout"`     // how long a look at one machine may take in a health round; zero is 90s
 	CallTimeout     time.Duration `mapstructure:"call_timeout"`     // how long a BMC may take to answer a single call; zero is 20s
 	PowerTimeout    time.Duration `mapstructure:"power_timeout"`    // how long power may take to change; zero is 2m
@@ -32,7 +33,7 @@ func (bm BM) check(field string, wrong func(field, format string, args ...any)) 
 		name  string
 		value time.Duration
 	}{
-		{"open_timeout", bm.OpenTimeout}, {"look_timeout", bm.LookTimeout}, {"call_timeout", bm.CallTimeout},
+		{"open_timeout", bm.OpenTimeout}, {"round_timeout", bm.RoundTimeout}, {"look_timeout", bm.LookTimeout}, {"call_timeout", bm.CallTimeout},
 		{"power_timeout", bm.PowerTimeout}, {"shutdown_timeout", bm.ShutdownTimeout},
 	} {
 		if t.value < 0 {

@@ -104,7 +104,7 @@ func (a *Activities) lookInLane(ctx context.Context, in contract.BMC) (seen cont
 		begun := time.Now()
 		ctx, cancel := context.WithTimeout(ctx, a.options.LookTimeout)
 		defer cancel()
-		err = a.session(ctx, t, func(ctx context.Context, bmc BMC) (err error) {
+		err = a.session(ctx, t, a.options.RoundTimeout, func(ctx context.Context, bmc BMC) (err error) {
 			seen, err = look(ctx, t, bmc)
 			return err
 		})

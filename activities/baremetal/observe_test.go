@@ -152,7 +152,7 @@ func TestARoundGoesOnElsewhere(t *testing.T) {
 
 func TestACancelledRoundEnds(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, func(o *baremetal.Options) { o.OpenTimeout = time.Hour })
+	b := newBench(t, func(o *baremetal.Options) { o.RoundTimeout = time.Hour })
 	b.p.SetFault(address, memory.Dead)
 	ctx, cancel := context.WithCancel(t.Context())
 	b.p.SetHook(func(context.Context, string, string) error { cancel(); return nil })

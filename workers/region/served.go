@@ -93,8 +93,8 @@ func servedBM(name string, c config.BM, payloadKeys string, logger *slog.Logger)
 	}
 	provider, sentence := bmcs(c)
 	all := baremetal.New(baremetal.Options{
-		Provider: provider, Keys: keys, MaxConcurrent: c.MaxConcurrent, OpenTimeout: c.OpenTimeout, LookTimeout: c.LookTimeout,
-		PowerTimeout: c.PowerTimeout, ShutdownTimeout: c.ShutdownTimeout, Logger: logger.With("region", name),
+		Provider: provider, Keys: keys, MaxConcurrent: c.MaxConcurrent, OpenTimeout: c.OpenTimeout, RoundTimeout: c.RoundTimeout,
+		LookTimeout: c.LookTimeout, PowerTimeout: c.PowerTimeout, ShutdownTimeout: c.ShutdownTimeout, Logger: logger.With("region", name),
 	})
 	return &served{
 		region: name, queue: contract.BMQueue(name), limit: activitiesPerChange * c.MaxConcurrent,

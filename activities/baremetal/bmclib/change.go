@@ -147,7 +147,7 @@ func (r *redfish) Locate(ctx context.Context, on bool) error {
 		return r.t.Faultf(models.CodeNotSupported, "shows no identify LED. Find the machine by its rack position.")
 	}
 	// The document is the one that was read last, so its tag is known.
-	res, err := r.read.PatchWithHeaders(r.path, want, map[string]string{"If-Match": cmp.Or(r.etag, "*")})
+	res, err := r.read.PatchWithHeaders(r.tree.system, want, map[string]string{"If-Match": cmp.Or(r.etag, "*")})
 	if err != nil {
 		return fault(ctx, r.t, doing, err)
 	}

@@ -76,10 +76,30 @@ type root struct {
 
 const rootPath = "/redfish/v1/"
 
+// tree is what a session has read of the links between documents, which do not change while it lasts.
+type tree struct {
+	root    *root
+	system  string // path
+	manager *manager
+	boxes   []chassis
+}
+
+// top reads where the tree begins.
+func (r *redfish) top(ctx context.Context) (root, error) {
+	if r.tree.root == nil {
+		top, err := get[root](ctx, r, rootPath)
+		if err != nil {
+			return root{}, err
+		}
+		r.tree.root = &top
+	}
+	return *r.tree.root, nil
+}
+
 // system reads the machine. Of a BMC that stands for several machines nobody can say which one is meant.
 func (r *redfish) system(ctx context.Context) (system, error) {
-	if r.path == "" {
-		top, err := get[root](ctx, r, rootPath)
+	if r.tree.system == "" {
+		top, err := r.top(ctx)
 		if err != nil {
 			return system{}, err
 		}
@@ -93,17 +113,39 @@ func (r *redfish) system(ctx context.Context) (system, error) {
 		if len(all.Members) != 1 {
 			return system{}, r.t.Faultf(models.CodeNotSupported, "stands for %d machines instead of one. Enroll each machine by a BMC of its own.", len(all.Members))
 		}
-		r.path = all.Members[0].Path
+		r.tree.system = all.Members[0].Path
 	}
-	return get[system](ctx, r, r.path)
+	return get[system](ctx, r, r.tree.system)
 }
 
 // manager reads the BMC itself. Of one that shows none, nothing is known.
 func (r *redfish) manager(ctx context.Context, s system) (manager, error) {
-	if len(s.Links.ManagedBy) == 0 {
-		return manager{}, nil
+	if r.tree.manager == nil {
+		var m manager
+		if len(s.Links.ManagedBy) > 0 {
+			var err error
+			if m, err = get[manager](ctx, r, s.Links.ManagedBy[0].Path); err != nil {
+				return manager{}, err
+			}
+		}
+		r.tree.manager = &m
 	}
-	return get[manager](ctx, r, s.Links.ManagedBy[0].Path)
+	return *r.tree.manager, nil
+}
+
+// boxes reads the boxes that the machine is in.
+func (r *redfish) boxes(ctx context.Context, s system) ([]chassis, error) {
+	if r.tree.boxes == nil {
+		for _, l := range s.Links.Chassis {
+			box, err := get[chassis](ctx, r, l.Path)
+			if err != nil {
+				r.tree.boxes = nil
+				return nil, err
+			}
+			r.tree.boxes = append(r.tree.boxes, box)
+		}
+	}
+	return r.tree.boxes, nil
 }
 
 // identity is who the machine says it is. Dell has the service tag that is on the machine in SKU, and in SerialNumber the

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/stmcginnis/gofish/common"
@@ -25,6 +27,7 @@ func fault(ctx context.Context, t baremetal.Target, doing string, err error) err
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()
 	}
+	err = inner(err)
 	var wrong *mismatch
 	if errors.As(err, &wrong) {
 		return t.Faultf(models.CodeCertificateMismatch, "shows a certificate with the SHA-256 fingerprint %s instead of the pinned %s. If it was replaced on purpose, give the new fingerprint; otherwise find out who stands in between.", wrong.shown, wrong.pinned)
@@ -34,6 +37,24 @@ func fault(ctx context.Context, t baremetal.Target, doing string, err error) err
 		return answered(t, doing, answer)
 	}
 	return t.Faultf(models.CodeUnreachable, "cannot be reached to %s: %s. Bring it back, or correct its address; the step is tried again.", doing, broken(ctx, t, err))
+}
+
+// inner finds what gofish hides when it reads many documents at once: the first of their errors, by their address.
+func inner(err error) error {
+	var many *common.CollectionError
+	for errors.As(err, &many) && len(many.Failures) > 0 {
+		err = many.Failures[slices.Min(slices.Collect(maps.Keys(many.Failures)))]
+	}
+	return err
+}
+
+// status is the HTTP status in an error, or 0.
+func status(err error) int {
+	var answer *common.Error
+	if errors.As(inner(err), &answer) {
+		return answer.HTTPReturnedStatusCode
+	}
+	return 0
 }
 
 // answered classifies an HTTP status that is not success.
@@ -100,5 +121,5 @@ func broken(ctx context.Context, t baremetal.Target, err error) string {
 	if i := strings.LastIndex(text, `": `); i >= 0 {
 		text = text[i+3:]
 	}
-	return redact(strings.TrimRight(text, "."), t.Password)
+	return redact(strings.TrimRight(shorten(text), "."), t.Password)
 }

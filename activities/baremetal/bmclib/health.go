@@ -40,11 +40,11 @@ type reading struct {
 
 // sensors reads temperatures, fans, voltages and what the machine draws, of all its boxes.
 func (r *redfish) sensors(ctx context.Context, s system, out *contract.Inspected) error {
-	for _, l := range s.Links.Chassis {
-		box, err := get[chassis](ctx, r, l.Path)
-		if err != nil {
-			return err
-		}
+	boxes, err := r.boxes(ctx, s)
+	if err != nil {
+		return err
+	}
+	for _, box := range boxes {
 		if box.Thermal.Path == "" && box.Power.Path == "" {
 			err = r.newSensors(ctx, box, out)
 		} else {

@@ -187,11 +187,11 @@ func (r *redfish) nics(ctx context.Context, s system, out *contract.Inspected) e
 // adapters reads the network cards in the machine's boxes.
 func (r *redfish) adapters(ctx context.Context, s system) ([]adapter, error) {
 	var out []adapter
-	for _, l := range s.Links.Chassis {
-		box, err := get[chassis](ctx, r, l.Path)
-		if err != nil {
-			return nil, err
-		}
+	boxes, err := r.boxes(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	for _, box := range boxes {
 		some, err := members[adapter](ctx, r, box.NetworkAdapters.Path)
 		if err != nil {
 			return nil, err
@@ -208,7 +208,7 @@ func (r *redfish) firmware(ctx context.Context, _ system, out *contract.Inspecte
 		Name    string `json:"Name"`
 		Version string `json:"Version"`
 	}
-	top, err := get[root](ctx, r, rootPath)
+	top, err := r.top(ctx)
 	if err != nil || top.UpdateService.Path == "" {
 		return err
 	}

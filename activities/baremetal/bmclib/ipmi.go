@@ -106,24 +106,24 @@ func (i *ipmi) Inspect(ctx context.Context) (contract.Inspected, error) {
 
 // log reads the newest lines of the system event log, the newest first.
 func (i *ipmi) log(ctx context.Context) ([]models.LogEntry, error) {
-	ctx, cancel := context.WithTimeout(ctx, i.limit)
-	defer cancel()
-	lines, err := i.library.GetSystemEventLog(ctx)
-	if err != nil {
-		return nil, i.fault(ctx, "read the event log", err)
-	}
-	return parseLog(lines), nil
+	var lines [][]string
+	err := i.using(ctx, "read the event log", func(ctx context.Context) (err error) {
+		lines, err = i.library.GetSystemEventLog(ctx)
+		return err
+	})
+	return parseLog(lines), err
 }
 
 // Power reads whether the machine is on. IPMI knows no transitions.
 func (i *ipmi) Power(ctx context.Context) (baremetal.PowerState, error) {
-	ctx, cancel := context.WithTimeout(ctx, i.limit)
-	defer cancel()
-	said, err := i.library.GetPowerState(ctx)
-	if err != nil {
-		return baremetal.StateUnknown, i.fault(ctx, "read the power", err)
-	}
+	var said string
+	err := i.using(ctx, "read the power", func(ctx context.Context) (err error) {
+		said, err = i.library.GetPowerState(ctx)
+		return err
+	})
 	switch {
+	case err != nil:
+		return baremetal.StateUnknown, err
 	case strings.Contains(said, "is on"):
 		return baremetal.StateOn, nil
 	case strings.Contains(said, "is off"):
@@ -135,16 +135,14 @@ func (i *ipmi) Power(ctx context.Context) (baremetal.PowerState, error) {
 // Order orders a change of power.
 func (i *ipmi) Order(ctx context.Context, o baremetal.Order) error {
 	word := map[baremetal.Order]string{baremetal.TurnOn: "on", baremetal.TurnOff: "off", baremetal.ShutDown: "soft"}[o]
-	ctx, cancel := context.WithTimeout(ctx, i.limit)
-	defer cancel()
-	return i.fault(ctx, "power the machine "+string(o), done(i.library.SetPowerState(ctx, word)))
+	return i.using(ctx, "power the machine "+string(o), func(ctx context.Context) error { return done(i.library.SetPowerState(ctx, word)) })
 }
 
 // SetBoot sets what the machine boots from, by UEFI: IPMI does not tell which way the machine is set to.
 func (i *ipmi) SetBoot(ctx context.Context, device models.BootDevice, persistent bool) error {
-	ctx, cancel := context.WithTimeout(ctx, i.limit)
-	defer cancel()
-	return i.fault(ctx, "set the boot device", done(i.library.SetBootDevice(ctx, targets[device].library, persistent, true)))
+	return i.using(ctx, "set the boot device", func(ctx context.Context) error {
+		return done(i.library.SetBootDevice(ctx, targets[device].library, persistent, true))
+	})
 }
 
 // SetMedia is not possible. There is nothing to take out of a drive that is not there.
@@ -180,19 +178,28 @@ func (i *ipmi) SetPassword(ctx context.Context, password string) error {
 	if id == "" {
 		return i.t.Faultf(models.CodeTaskFailed, "does not list the user %s, so the user's password cannot be set. Set it at the BMC itself.", i.t.Username)
 	}
-	ctx, cancel := context.WithTimeout(ctx, i.limit)
-	defer cancel()
-	_, err = i.tool.run(ctx, "user set password "+id+" "+password+"\n", "exec", "/dev/stdin")
-	if err != nil {
-		err = &toolError{redact(err.Error(), password)}
-	}
-	return i.fault(ctx, doing, err)
+	return i.using(ctx, doing, func(ctx context.Context) error {
+		if _, err := i.tool.run(ctx, "user set password "+id+" "+password+"\n", "exec", "/dev/stdin"); err != nil {
+			return &toolError{redact(err.Error(), password)}
+		}
+		return nil
+	})
 }
 
 // run runs ipmitool and returns what it printed.
-func (i *ipmi) run(ctx context.Context, doing string, args ...string) (string, error) {
+func (i *ipmi) run(ctx context.Context, doing string, args ...string) (out string, err error) {
+	err = i.using(ctx, doing, func(ctx context.Context) (err error) {
+		out, err = i.tool.run(ctx, "", args...)
+		return err
+	})
+	return out, err
+}
+
+// using makes one call, within its time.
+func (i *ipmi) using(ctx context.Context, doing string, call func(context.Context) error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, i.limit)
 	defer cancel()
-	out, err := i.tool.run(ctx, "", args...)
-	return out, i.fault(ctx, doing, err)
+	ctx, end := span(ctx, i.t, doing, "")
+	defer func() { end(err) }()
+	return i.fault(ctx, doing, call(ctx))
 }

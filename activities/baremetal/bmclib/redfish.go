@@ -3,7 +3,6 @@ package bmclib
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -11,7 +10,6 @@ import (
 	library "github.com/bmc-toolbox/bmclib/v2"
 	"github.com/go-logr/logr"
 	"github.com/stmcginnis/gofish"
-	"github.com/stmcginnis/gofish/common"
 
 	"github.com/yunshu/yunshu/activities/baremetal"
 	"github.com/yunshu/yunshu/activities/contract"
@@ -26,14 +24,16 @@ type redfish struct {
 	read   *gofish.APIClient
 	basic  bool            // it knows no sessions
 	change *library.Client // logged in when it is first needed; nil until then
-	path   string          // of the machine; empty until it was looked for
-	etag   string          // of the document that was read last
+	tree   tree
+	etag   string // of the document that was read last
 }
 
 var _ baremetal.BMC = (*redfish)(nil)
 
 // openRedfish logs in.
-func (p *Provider) openRedfish(ctx context.Context, t baremetal.Target) (baremetal.BMC, error) {
+func (p *Provider) openRedfish(ctx context.Context, t baremetal.Target) (_ baremetal.BMC, err error) {
+	ctx, end := span(ctx, t, "log in", rootPath)
+	defer func() { end(err) }()
 	r := &redfish{t: t, wire: newWire(t.Fingerprint), limit: p.options.CallTimeout}
 	r.wire.begin(ctx)
 	host, port := split(t.Address, "443")
@@ -74,20 +74,12 @@ func (r *redfish) sessionless(ctx context.Context, config gofish.ClientConfig) (
 	return read, nil
 }
 
-// status is the HTTP status in an error, or 0.
-func status(err error) int {
-	var answer *common.Error
-	if errors.As(err, &answer) {
-		return answer.HTTPReturnedStatusCode
-	}
-	return 0
-}
-
 // get reads a document.
-func get[T any](ctx context.Context, r *redfish, path string) (T, error) {
-	var out T
+func get[T any](ctx context.Context, r *redfish, path string) (out T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.limit)
 	defer cancel()
+	ctx, end := span(ctx, r.t, "GET", path)
+	defer func() { end(err) }()
 	r.wire.begin(ctx)
 	res, err := r.read.Get(path)
 	if err != nil {
@@ -103,9 +95,11 @@ func get[T any](ctx context.Context, r *redfish, path string) (T, error) {
 }
 
 // using runs a change through bmclib, which is logged in when it is first needed.
-func (r *redfish) using(ctx context.Context, doing string, change func(context.Context, *library.Client) error) error {
+func (r *redfish) using(ctx context.Context, doing string, change func(context.Context, *library.Client) error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*r.limit) // bmclib looks around before it changes anything
 	defer cancel()
+	ctx, end := span(ctx, r.t, doing, "")
+	defer func() { end(err) }()
 	r.wire.begin(ctx)
 	if r.change == nil {
 		host, port := split(r.t.Address, "443")

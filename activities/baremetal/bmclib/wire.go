@@ -23,7 +23,7 @@ import (
 type wire struct {
 	mu   sync.Mutex
 	pin  string
-	call context.Context //nolint:containedctx // of the call under way; see above
+	call context.Context // of the call under way
 }
 
 // mismatch is a certificate that is not the pinned one.
