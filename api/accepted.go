@@ -9,22 +9,25 @@ import (
 )
 
 // describeAccepted completes the contract of every endpoint that answers 202: with Prefer: wait it answers 200 with the
-// same operation at its end, and the dry run of a create answers 200 with a plan.
+// same operation at its end, and the dry run of a create answers 200 with what it would make.
 func describeAccepted(h huma.API) {
 	schemas := h.OpenAPI().Components.Schemas
 	operation := schemas.Schema(reflect.TypeFor[Operation](), true, "Operation")
-	plan := schemas.Schema(reflect.TypeFor[VMPlan](), true, "VMPlan")
+	plans := map[string]*huma.Schema{
+		"create-vm":        schemas.Schema(reflect.TypeFor[VMPlan](), true, "VMPlan"),
+		"create-baremetal": schemas.Schema(reflect.TypeFor[Baremetal](), true, "Baremetal"),
+	}
 	for _, item := range h.OpenAPI().Paths {
 		for _, op := range []*huma.Operation{item.Post, item.Delete} {
-			if op == nil || op.Responses[strconv.Itoa(http.StatusAccepted)] == nil {
+			if op == nil || op.Responses[strconv.Itoa(http.StatusAccepted)] == nil || op.OperationID == "import-baremetals" {
 				continue
 			}
 			accepted := op.Responses[strconv.Itoa(http.StatusAccepted)]
 			accepted.Description, accepted.Content = "Accepted: the operation, on its way.", content(operation)
 			done := *accepted
 			done.Description = "The operation has ended while the request waited for it."
-			if op.OperationID == "create-vm" {
-				done.Description += " Of a dry run: the plan."
+			if plan := plans[op.OperationID]; plan != nil {
+				done.Description += " Of a dry run: what would be made."
 				done.Content = content(&huma.Schema{OneOf: []*huma.Schema{operation, plan}})
 			}
 			op.Responses[strconv.Itoa(http.StatusOK)] = &done
