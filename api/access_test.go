@@ -102,7 +102,7 @@ func (e *edge) world() *world {
 		w.ids[kind] = models.NewID()
 	}
 	for _, sql := range []string{
-		"INSERT INTO regions (name, capabilities) VALUES ('tw', '{vm}')",
+		"INSERT INTO regions (name, capabilities) VALUES ('tw', '{vm,bm}')",
 		"INSERT INTO racks (id, region, name) VALUES (@racks, 'tw', 'r0')",
 		"INSERT INTO groups (id, region, name) VALUES (@groups, 'tw', 'general')",
 		`INSERT INTO baremetals (id, region, name, role, state, hardware_uuid, rack_id, group_id, vcpu, memory_mib, storage_gib)
@@ -188,4 +188,5 @@ var bodies = map[string]M{
 	"create-assignment":      {"resource_kind": "tenant", "resource": "acme/dev", "maintainer_group": "night-shift"},
 
 	"create-maintainer-group": {"name": "day-shift"},
+	"import-baremetals":       {"region": "tw", "machines": []M{{"name": "bm-9", "rack": "r0", "rack_unit": 30, "bmc": M{"address": "10.0.0.9", "username": "root", "password": "calvin"}}}},
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/yunshu/yunshu/api/accept"
-	"github.com/yunshu/yunshu/api/authz"
 	"github.com/yunshu/yunshu/api/store"
 	"github.com/yunshu/yunshu/models"
 )
@@ -100,32 +99,13 @@ func (a *API) registerMaintenance(h huma.API) {
 
 func (a *API) maintainBaremetal(ctx context.Context, in *maintainBaremetalInput) (*Resource[Baremetal], error) {
 	c := restructure(change(ctx, "baremetal.maintain"))
-	answer, err := store.Write(ctx, a.store, c, func(tx store.Tx) (store.Answer[Baremetal], error) {
-		var none store.Answer[Baremetal]
-		if err := a.mayChange(ctx, tx, c.Action, authz.Resource{Kind: "baremetal"}, in.ID.String()); err != nil {
-			return none, err
-		}
+	return a.changeBaremetal(ctx, c, in.ByID, in.Precondition, func(tx store.Tx, b store.Baremetal) (any, error) {
 		if err := in.Body.check(); err != nil {
-			return none, err
-		}
-		b, err := store.BaremetalByID(tx.DB, in.ID)
-		if err != nil {
-			return none, err
-		}
-		if err := in.holds(b.Version); err != nil {
-			return none, err
+			return nil, err
 		}
 		b.Maintenance, b.MaintenanceReason, b.MaintenanceUntil, b.MaintenanceBy = true, in.Body.Reason, in.Body.Until, tx.Actor.Name
-		if err := store.UpdateBaremetal(tx.DB, b, b.GroupID); err != nil {
-			return none, err
-		}
-		view, err := store.BaremetalByID(tx.DB, in.ID)
-		return store.Changed(baremetal(view), subject("baremetal", b.ID, b.Name)), err
+		return nil, store.UpdateBaremetal(tx.DB, b, b.GroupID)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return seen(answer.Body, answer.Body.Version)
 }
 
 // DrainBaremetalOutput is an operation, or the plan of a dry run.

@@ -102,7 +102,7 @@ func New(o Options) *API {
 	a.engine.NoRoute(noRoute)
 	a.engine.NoMethod(noMethod)
 	a.plainRoutes(o.Metrics)
-	a.huma = humagin.NewWithGroup(a.engine, a.engine.Group("/", a.authenticate, a.auditRefusals, a.admit, readBody, checkText, conditional), config())
+	a.huma = humagin.NewWithGroup(a.engine, a.engine.Group("/", a.authenticate, a.auditRefusals, a.admit, a.readBody, checkText, conditional), config())
 	a.routes(a.huma)
 	return a
 }
@@ -139,6 +139,10 @@ func (a *API) routes(h huma.API) {
 	a.registerGroups(h)
 	a.registerBaremetals(h)
 	a.registerMaintenance(h)
+	a.registerEnrolment(h)
+	a.registerBaremetalActions(h)
+	a.registerMarkFailed(h)
+	a.registerInventory(h)
 	a.registerImages(h)
 	a.registerFlavors(h)
 	a.registerSubnets(h)

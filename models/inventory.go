@@ -23,7 +23,7 @@ type Rack struct {
 	Position      string  `gorm:"column:position"`
 	PowerKW       float64 `gorm:"column:power_kw"`
 	FailureDomain string  `gorm:"column:failure_domain"`
-	Height        int     `gorm:"column:height"` // in units
+	Height        int     `gorm:"column:height;default:42"` // in units
 	Stamps
 }
 
@@ -50,8 +50,8 @@ type Group struct {
 	VCPURatio    float64 `gorm:"column:vcpu_ratio"`
 	MemoryRatio  float64 `gorm:"column:memory_ratio"`
 	StorageRatio float64 `gorm:"column:storage_ratio"`
-	Rule         string  `gorm:"column:rule"`          // which machines join it by themselves; empty: none
-	HealthPolicy string  `gorm:"column:health_policy"` // stop or report: what a critical machine means for placement
+	Rule         string  `gorm:"column:rule"`                       // which machines join it by themselves; empty: none
+	HealthPolicy string  `gorm:"column:health_policy;default:stop"` // stop or report: what a critical machine means for placement
 	Stamps
 }
 
@@ -66,8 +66,8 @@ type Image struct {
 	Description   string             `gorm:"column:description"`
 	MinStorageGiB int64              `gorm:"column:min_storage_gib"`
 	Templates     map[string]string  `gorm:"column:templates;serializer:json"`
-	Purpose       BootPurpose        `gorm:"column:purpose"`              // of a physical machine that boots it
-	Boot          map[string]Netboot `gorm:"column:boot;serializer:json"` // by region
+	Purpose       BootPurpose        `gorm:"column:purpose;default:provision"` // of a physical machine that boots it
+	Boot          map[string]Netboot `gorm:"column:boot;serializer:json"`      // by region
 	Stamps
 }
 

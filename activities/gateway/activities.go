@@ -40,6 +40,7 @@ type Activities struct {
 	Store      Store
 	Executions Executions
 	Drains     Drains
+	BMCs       BMCs     // nil: no passwords of BMCs are kept here
 	Metrics    *Metrics // nil: none
 }
 
@@ -57,6 +58,9 @@ func (a Activities) Register(r worker.ActivityRegistry) {
 	contract.Drain.Register(r, crossing(func(ctx context.Context, in contract.DrainInput) (contract.Drained, error) {
 		return a.Drains.ContinueDrain(ctx, in)
 	}))
+	if a.BMCs != nil {
+		registerBMCs(r, a.BMCs)
+	}
 	contract.SweepFind.Register(r, crossing((&sweeper{Activities: a}).find))
 }
 

@@ -87,6 +87,9 @@ func HoldAssigned(tx *gorm.DB, a Assigned) error {
 // MaintainsVM asks whether a user ($1) is responsible for a machine ($2), itself or through what it stands in.
 const MaintainsVM = `SELECT EXISTS (SELECT FROM resources r JOIN assigned_to($1) a ON a.resource = ANY (r.chain) WHERE r.kind = 'vm' AND r.uid = $2)`
 
+// MaintainsBaremetal asks the same of a physical server.
+const MaintainsBaremetal = `SELECT EXISTS (SELECT FROM resources r JOIN assigned_to($1) a ON a.resource = ANY (r.chain) WHERE r.kind = 'baremetal' AND r.uid = $2)`
+
 // Maintains reports whether a user is responsible for a resource, itself or through what it stands in. For what there
 // is not, it says no.
 func Maintains(tx *gorm.DB, user models.ID, kind, id string) (maintains bool, err error) {

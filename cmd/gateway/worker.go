@@ -49,7 +49,7 @@ func (g *gatewayProcess) workOnce(ctx context.Context, drains activities.Drains)
 	if err := gateway.Prepare(bounded, g.temporal, g.config.Temporal.Namespace); err != nil {
 		return err
 	}
-	w := gateway.New(g.temporal, activities.Activities{Store: g.store, Executions: g.temporal, Drains: drains, Metrics: g.steps}, workflows.Set{})
+	w := gateway.New(g.temporal, activities.Activities{Store: g.store, Executions: g.temporal, Drains: drains, BMCs: g.store, Metrics: g.steps}, workflows.Set{})
 	stop := make(chan any)
 	defer context.AfterFunc(ctx, func() { close(stop) })()
 	return w.Run(stop)
