@@ -124,7 +124,8 @@ type BaremetalRetireInput struct {
 
 // BaremetalWatchInput says where to look.
 type BaremetalWatchInput struct {
-	Region string `json:"region"`
+	Region string    `json:"region"`
+	After  models.ID `json:"after,omitzero"` // the last machine that an earlier run of the same round has looked at
 }
 
 // Boot is an image to boot a machine into.
@@ -220,12 +221,12 @@ type ObservePage struct {
 // Activities of a region's BMCs, on BMQueue.
 var (
 	BMProbe       = Activity[BMC, Probed]{"bm.probe", quick}
-	BMInspect     = Activity[BMC, Inspected]{"bm.inspect", task}
-	BMSetPower    = Activity[BMPowerInput, BMPowered]{"bm.set-power", task}
-	BMSetBoot     = Activity[BMBootInput, None]{"bm.set-boot", quick}
-	BMMedia       = Activity[BMMediaInput, None]{"bm.media", quick}
-	BMLocate      = Activity[BMLocateInput, None]{"bm.locate", quick}
-	BMSetPassword = Activity[BMPasswordInput, None]{"bm.set-password", quick}
+	BMInspect     = Activity[BMC, Inspected]{"bm.inspect", bmcTask}
+	BMSetPower    = Activity[BMPowerInput, BMPowered]{"bm.set-power", bmcTask}
+	BMSetBoot     = Activity[BMBootInput, None]{"bm.set-boot", bmcChange}
+	BMMedia       = Activity[BMMediaInput, None]{"bm.media", bmcChange}
+	BMLocate      = Activity[BMLocateInput, None]{"bm.locate", bmcChange}
+	BMSetPassword = Activity[BMPasswordInput, None]{"bm.set-password", bmcChange}
 	BMObserve     = Activity[ObserveInput, ObservePage]{"bm.observe", task}
 )
 
@@ -270,6 +271,7 @@ type ClaimInput struct {
 // Staged is a password that was generated and kept beside the present one.
 type Staged struct {
 	Password vault.Sealed `json:"password"`
+	Fresh    bool         `json:"fresh,omitempty"` // it was generated just now, so that no BMC can have it yet
 }
 
 // RecordObservationsInput is what a region saw.
