@@ -34,6 +34,7 @@ type Executions interface {
 type Activities struct {
 	Store      Store
 	Executions Executions
+	BMCs       BMCs     // nil: no passwords of BMCs are kept here
 	Metrics    *Metrics // nil: none
 }
 
@@ -48,6 +49,9 @@ func (a Activities) Register(r worker.ActivityRegistry) {
 	contract.UsageCount.Register(r, crossing(func(ctx context.Context, _ contract.None) (contract.UsageWatched, error) {
 		return a.Store.WatchUsage(ctx)
 	}))
+	if a.BMCs != nil {
+		registerBMCs(r, a.BMCs)
+	}
 	contract.SweepFind.Register(r, crossing((&sweeper{Activities: a}).find))
 }
 
