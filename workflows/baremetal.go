@@ -151,7 +151,7 @@ func (r *run) waive(ctx workflow.Context, name string, why error) {
 // sameMachine compares what hardware says that it is with what it said before. What either does not say cannot differ.
 func sameMachine(name string, was, is models.HardwareIdentity) error {
 	differ := func(a, b string) bool { return a != "" && b != "" && !strings.EqualFold(a, b) }
-	if differ(was.Serial, is.Serial) || differ(was.UUID, is.UUID) {
+	if differ(was.Serial, is.Serial) || differ(was.UUID, is.UUID) && !sameUUID(was.UUID, is.UUID) {
 		return models.Faultf(models.CodeIdentityChanged, "The hardware of %s was first serial %q, UUID %q, and then serial %q, UUID %q. Nothing was recorded. Find out which machine answers at this address.",
 			name, was.Serial, was.UUID, is.Serial, is.UUID)
 	}

@@ -44,6 +44,11 @@ func (s Set) BaremetalJoin(ctx workflow.Context, in contract.BaremetalJoinInput)
 	})
 }
 
+// sameUUID compares hardware UUIDs in either of their spellings.
+func sameUUID(a, b string) bool {
+	return a != "" && (strings.EqualFold(a, b) || strings.EqualFold(a, models.SwappedUUID(b)))
+}
+
 // findHost looks for the hardware among the region's hypervisors.
 func (r *run) findHost(ctx workflow.Context, uuid string) (contract.Hypervisor, error) {
 	page := contract.Page{Limit: hostsPerPage, Listing: r.op.ID}
@@ -52,7 +57,7 @@ func (r *run) findHost(ctx workflow.Context, uuid string) (contract.Hypervisor, 
 		if err != nil {
 			return contract.Hypervisor{}, err
 		}
-		if n := slices.IndexFunc(got.Hypervisors, func(h contract.Hypervisor) bool { return uuid != "" && strings.EqualFold(h.UUID, uuid) }); n >= 0 {
+		if n := slices.IndexFunc(got.Hypervisors, func(h contract.Hypervisor) bool { return sameUUID(h.UUID, uuid) }); n >= 0 {
 			return got.Hypervisors[n], nil
 		}
 		if page.After = got.Next; got.Next == "" {

@@ -118,7 +118,7 @@ func (s *Store) StagePassword(ctx context.Context, in contract.AccessInput) (con
 		if err != nil {
 			return err
 		}
-		if kept.KeyID == "" {
+		if out.Fresh = kept.KeyID == ""; out.Fresh {
 			if kept, err = s.generate(in.BaremetalID); err != nil {
 				return err
 			}
