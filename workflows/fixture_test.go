@@ -109,6 +109,7 @@ func (s *stage) story() string {
 	if r.VM != nil {
 		parts = append(parts, "vm:"+string(r.VM.State))
 	}
+	parts = append(parts, bmFacts(r.Baremetal)...)
 	if r.Fault != nil {
 		parts = append(parts, fmt.Sprintf("fault:%s@%s", r.Fault.Code, r.Fault.Step))
 	}

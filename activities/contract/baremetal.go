@@ -313,7 +313,7 @@ var (
 	BMCAccess         = Activity[AccessInput, BMC]{"bmc.access", report}
 	BMCAccessPage     = Activity[AccessPageInput, AccessPage]{"bmc.access-page", report}
 	BMCStagePassword  = Activity[AccessInput, Staged]{"bmc.stage-password", report} // repeated, it returns the same one
-	BMCCommitPassword = Activity[AccessInput, None]{"bmc.commit-password", report}  // the staged one is the present one
+	BMCCommitPassword = Activity[AccessInput, None]{"bmc.commit-password", commit}  // the staged one is the present one
 	BMCDropPassword   = Activity[AccessInput, None]{"bmc.drop-password", report}    // the present one stays
 	BaremetalClaim    = Activity[ClaimInput, None]{"baremetal.claim", report}       // duplicate_machine or identity_changed
 	BaremetalObserved = Activity[RecordObservationsInput, ObservationsRecorded]{"baremetal.observed", report}

@@ -112,6 +112,12 @@ var (
 		StartToCloseTimeout: 10 * time.Second,
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
 	}
+	// commit is report for what must have happened, or not, before it is undone: one that is cancelled is waited for.
+	commit = workflow.ActivityOptions{
+		StartToCloseTimeout: 10 * time.Second,
+		WaitForCancellation: true,
+		RetryPolicy:         report.RetryPolicy,
+	}
 	// longPoll is for gateway activities that wait a while for something to happen, and say that it did not yet.
 	longPoll = workflow.ActivityOptions{
 		StartToCloseTimeout: time.Minute,
