@@ -87,23 +87,29 @@ func (r *run) start(ctx workflow.Context, i image, first bool) error {
 	return r.setPower(ctx, "power-on", powered(true))
 }
 
-// pause keeps a gateway that answers at once from being asked all the time.
-const pause = 5 * time.Second
+// The gateway is asked again after a while: not all the time where it answers at once, and the less often the longer it
+// lasts, so that the history of a wipe that takes a day stays short.
+const (
+	shortestPause = 5 * time.Second
+	longestPause  = 5 * time.Minute
+	pauseShare    = 20 // of the time so far
+)
 
 // awaitReport waits for the report of the image. The gateway keeps each question a while before it says: not yet.
 func (r *run) awaitReport(ctx workflow.Context, limit time.Duration) (contract.BootReport, error) {
-	until := workflow.Now(ctx).Add(limit)
+	begun := workflow.Now(ctx)
 	for {
 		asked := workflow.Now(ctx)
 		got, err := contract.BootAwait.Do(ctx, contract.Gateway, "await the report of "+r.op.ResourceName, r.boot())
 		if err != nil || got.Reported {
 			return got, err
 		}
-		if !workflow.Now(ctx).Before(until) {
+		waited := workflow.Now(ctx).Sub(begun)
+		if waited >= limit {
 			return got, models.Faultf(models.CodeBootSilent, "The machine %s did not report within %s after it was booted. Look at its console; resume boots it again.", r.op.ResourceName, limit)
 		}
-		if workflow.Now(ctx).Sub(asked) < time.Second {
-			if err := workflow.Sleep(ctx, pause); err != nil {
+		if pause := min(waited/pauseShare, longestPause); pause > shortestPause || workflow.Now(ctx).Sub(asked) < time.Second {
+			if err := workflow.Sleep(ctx, max(pause, shortestPause)); err != nil {
 				return got, err
 			}
 		}

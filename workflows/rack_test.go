@@ -176,6 +176,7 @@ func (f *bmcFake) page(in contract.AccessPageInput) (contract.AccessPage, error)
 type rack struct {
 	*stage
 	servers *servers.Provider
+	bmcs    *baremetal.Activities
 	db      *bmcFake
 	op      contract.Operation
 }
@@ -187,7 +188,8 @@ func newRack(t *testing.T) *rack {
 	r.db = newBMCFake(t, r.servers)
 	r.op = contract.Operation{ID: models.NewID(), Region: "tw", ResourceKind: "baremetal", ResourceID: models.NewID(), ResourceName: "bm-1", Actor: "ann"}
 	r.db.Register(r.env)
-	baremetal.Register(r.env, baremetal.New(baremetal.Options{Provider: r.servers, Keys: r.db.keys, Poll: time.Millisecond, PowerTimeout: 200 * time.Millisecond, ShutdownTimeout: 50 * time.Millisecond}))
+	r.bmcs = baremetal.New(baremetal.Options{Provider: r.servers, Keys: r.db.keys, Poll: time.Millisecond, PowerTimeout: 200 * time.Millisecond, ShutdownTimeout: 50 * time.Millisecond})
+	baremetal.Register(r.env, r.bmcs)
 	m := r.machine()
 	inventory := m.Inventory
 	r.db.reports = contract.BootReport{
