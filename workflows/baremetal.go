@@ -34,11 +34,11 @@ func callBMC[I, O any](ctx workflow.Context, r *run, summary string, a contract.
 	return a.Do(ctx, contract.BMQueue(r.op.Region), summary, in(bmc))
 }
 
-// undoOnBMC pushes an undo that is one activity on the BMC. What a BMC cannot do was not done either.
+// undoOnBMC pushes an undo that is one activity on the BMC.
 func undoOnBMC[I, O any](r *run, name string, a contract.Activity[I, O], in func(contract.BMC) I) {
 	r.undo(name, func(ctx workflow.Context) error {
 		_, err := callBMC(ctx, r, r.summary(name+" on"), a, in)
-		return unlessUnsupported(err)
+		return unlessIdle(err)
 	})
 }
 
@@ -72,9 +72,10 @@ func media(url string) func(contract.BMC) contract.BMMediaInput {
 	return func(b contract.BMC) contract.BMMediaInput { return contract.BMMediaInput{BMC: b, URL: url} }
 }
 
-// unlessUnsupported drops the fault of a BMC that cannot do what was asked.
-func unlessUnsupported(err error) error {
-	if models.IsCode(contract.FaultOf(err), models.CodeNotSupported) {
+// unlessIdle drops the faults of an undo that has nothing to do: what a BMC cannot do was not done either, and an operation
+// that ended without this run of its workflow has left the machine, which may be somebody else's by now.
+func unlessIdle(err error) error {
+	if models.IsCode(contract.FaultOf(err), models.CodeNotSupported, models.CodeWrongState) {
 		return nil
 	}
 	return err

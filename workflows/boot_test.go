@@ -179,3 +179,17 @@ func TestALeaseWhoseUndoFailsIsInDoubt(t *testing.T) {
 	require.Equal(t, "failed connect identify expect-report:undone insert-media:undone boot-once:undone power-off:undone power-on await-report close-boot:failed bm:available,spare,off fault:task_failed@close-boot | off disk",
 		tasks()["lease"].perform(r))
 }
+
+// TestARunThatWasOvertakenLeavesTheServerAlone is reset after its operation was settled: the machine is another tenant's.
+func TestARunThatWasOvertakenLeavesTheServerAlone(t *testing.T) {
+	t.Parallel()
+	for kind, j := range tasks() {
+		r := newRack(t)
+		r.gate.ended, r.db.over = true, true
+		r.servers.Change(bmcAddress, func(m *servers.Machine) { m.Power = models.PowerOn })
+		j.run(r)
+		require.Error(t, r.env.GetWorkflowError(), kind)
+		require.Equal(t, "on disk", r.world(), kind)
+		require.Zero(t, r.machine().Logins, kind)
+	}
+}

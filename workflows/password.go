@@ -19,7 +19,7 @@ func (s Set) BaremetalRotate(ctx workflow.Context, in contract.BaremetalRotateIn
 // rotate gives the BMC a generated password. The database has it beside the present one before the BMC gets it, and as the
 // only one after the BMC has shown that it took it: whatever dies when, one of the database's two is the BMC's.
 func (r *run) rotate(ctx workflow.Context) error {
-	r.undo("bring back the BMC's password", r.keepPassword)
+	r.undo("bring back the BMC's password", func(ctx workflow.Context) error { return unlessIdle(r.keepPassword(ctx)) })
 	staged, err := step(ctx, r, "stage-password", contract.BMCStagePassword, contract.Gateway, r.accessInput())
 	if err != nil {
 		return err
@@ -42,6 +42,9 @@ func (r *run) rotate(ctx workflow.Context) error {
 // keepPassword makes sure that the BMC has the present password, whichever of the two it has now, and forgets the staged
 // one. While the BMC takes neither, both are kept.
 func (r *run) keepPassword(ctx workflow.Context) error {
+	if _, err := r.access(ctx); err != nil { // or what is staged is none of its business
+		return err
+	}
 	staged, err := contract.BMCStagePassword.Do(ctx, contract.Gateway, r.summary("read the staged password of"), r.accessInput())
 	if err != nil {
 		return err

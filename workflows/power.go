@@ -46,7 +46,7 @@ func (r *run) powerBack(ctx workflow.Context, on bool) error {
 	if err == nil {
 		r.know(got.Power)
 	}
-	return unlessUnsupported(err)
+	return unlessIdle(err)
 }
 
 // BaremetalBoot sets what a machine boots from.

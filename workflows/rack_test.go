@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/worker"
 
 	"github.com/yunshu/yunshu/activities/baremetal"
@@ -35,6 +36,7 @@ type bmcFake struct {
 	fingerprint               string
 	claimed                   models.HardwareIdentity
 	accesses                  int
+	over                      bool               // the operation has ended
 	faults                    map[string][]error // by activity
 
 	expected bool
@@ -108,9 +110,10 @@ func (f *bmcFake) Register(r worker.ActivityRegistry) {
 	})
 }
 
-// register binds one activity that has the database to itself, and fails when told to.
+// register binds one activity that has the database to itself, and fails when told to. It takes the place of what the gateway
+// of the fixture has under this name.
 func register[I, O any](r worker.ActivityRegistry, f *bmcFake, a contract.Activity[I, O], do func(I) (O, error)) {
-	a.Register(r, func(_ context.Context, in I) (out O, err error) {
+	r.RegisterActivityWithOptions(func(_ context.Context, in I) (out O, err error) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if queue := f.faults[a.Name]; len(queue) > 0 {
@@ -119,11 +122,14 @@ func register[I, O any](r worker.ActivityRegistry, f *bmcFake, a contract.Activi
 		}
 		out, err = do(in)
 		return out, contract.Error(err)
-	})
+	}, activity.RegisterOptions{Name: a.Name, DisableAlreadyRegisteredCheck: true})
 }
 
 func (f *bmcFake) access(in contract.AccessInput) (contract.BMC, error) {
 	f.accesses++
+	if f.over {
+		return contract.BMC{}, models.Faultf(models.CodeWrongState, "The operation has ended, so it may not speak to the BMC of bm-1 any more.")
+	}
 	sealed, err := f.keys.Seal(f.password, contract.SealedFor(in.BaremetalID))
 	return contract.BMC{ID: in.BaremetalID, Name: "bm-1", Address: f.address, Protocol: f.protocol, Fingerprint: f.fingerprint, Username: "root", Password: sealed}, err
 }

@@ -65,11 +65,11 @@ func (r *run) takeOver(ctx workflow.Context) *contract.BaremetalFacts {
 		func() error { return r.powerBack(ctx, false) },
 		func() error {
 			_, err := callBMC(ctx, r, r.summary("boot from disk again on"), contract.BMSetBoot, bootsFrom(models.BootDisk, true))
-			return unlessUnsupported(err)
+			return unlessIdle(err)
 		},
 		func() error {
 			_, err := callBMC(ctx, r, r.summary("take the image out on"), contract.BMMedia, media(""))
-			return unlessUnsupported(err)
+			return unlessIdle(err)
 		},
 	} {
 		if err := patiently(undo); err != nil {

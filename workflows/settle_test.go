@@ -41,7 +41,8 @@ func TestALostOperationOnAServerIsPutRight(t *testing.T) {
 			r.servers.Change(bmcAddress, func(m *servers.Machine) { m.Password = "generated-7" })
 		}, "failed bm:gone fault:workflow_lost@ | off disk"},
 		"an enrolment whose machine is gone already": {"baremetal.enroll", func(r *rack) {
-			r.db.Fail("bmc.stage-password", models.Faultf(models.CodeNoBMC, "There is no BMC."))
+			gone := models.Faultf(models.CodeNoBMC, "There is no BMC.")
+			r.db.Fail("bmc.access", gone, gone)
 		}, "failed bm:gone fault:workflow_lost@ | off disk"},
 		"a rotation that staged a password": {"baremetal.rotate", func(r *rack) { r.db.staged = "generated-7" }, "failed fault:workflow_lost@ | off disk"},
 		"a rotation that set it": {"baremetal.rotate", func(r *rack) {
