@@ -179,12 +179,6 @@ func (r *rack) ending() string {
 	return strings.ReplaceAll(r.story(), ":succeeded", "") + " | " + r.world()
 }
 
-// fail makes the next call of the BMC or the gateway fail.
-func (r *rack) fail(call string, errs ...error) {
-	r.servers.Fail(call, errs...)
-	r.db.Fail(call, errs...)
-}
-
 func TestEveryWorkflowOnServersSucceeds(t *testing.T) {
 	t.Parallel()
 	for name, j := range tasks() {

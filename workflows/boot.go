@@ -52,8 +52,8 @@ func (r *run) bootInto(ctx workflow.Context, i image) (contract.BootReport, *dec
 
 // expect makes the gateway ready for a report, and whatever was reported before stale.
 func (r *run) expect(ctx workflow.Context, b contract.Boot) error {
-	_, err := step(ctx, r, "expect-report", contract.BootExpect, contract.Gateway,
-		contract.BootExpectInput{OperationID: r.op.ID, BaremetalID: r.op.ResourceID, Boot: b})
+	_, _, err := stepOr(ctx, r, "expect-report", contract.BootExpect, contract.Gateway,
+		contract.BootExpectInput{OperationID: r.op.ID, BaremetalID: r.op.ResourceID, Boot: b}, worthRetry(models.CodeTemplateMissing))
 	return err
 }
 
