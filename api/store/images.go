@@ -10,13 +10,16 @@ import (
 
 // ImageFilter narrows a list of images.
 type ImageFilter struct {
-	Region, Name string // Region: those that have a template there
+	Region, Name, Purpose string // Region: those that have a template there, or are booted there
 	IDPage
 }
 
 // Images lists images in the order in which they were made.
 func (s *Store) Images(ctx context.Context, f ImageFilter) ([]models.Image, error) {
-	w := new(where).and("id > ?", f.After).given("name = ?", f.Name).given("jsonb_exists(templates, ?)", f.Region)
+	w := new(where).and("id > ?", f.After).given("name = ?", f.Name).given("purpose = ?", f.Purpose)
+	if f.Region != "" {
+		w.and("jsonb_exists(templates, ?) OR jsonb_exists(boot, ?)", f.Region, f.Region)
+	}
 	return rows[models.Image](s.DB.WithContext(ctx), "SELECT * FROM images WHERE "+w.String()+" ORDER BY id LIMIT ?", append(w.args, f.Limit)...)
 }
 
@@ -46,8 +49,8 @@ func CreateImage(tx *gorm.DB, i *models.Image) error {
 
 // UpdateImage changes an image. Machines that were made from it stay as they are.
 func UpdateImage(tx *gorm.DB, i models.Image) error {
-	return tx.Model(&models.Image{}).Where("id = ?", i.ID).Select("os", "description", "min_storage_gib", "templates", "version", "updated_at").
-		Updates(models.Image{OS: i.OS, Description: i.Description, MinStorageGiB: i.MinStorageGiB, Templates: i.Templates,
+	return tx.Model(&models.Image{}).Where("id = ?", i.ID).Select("os", "description", "min_storage_gib", "templates", "purpose", "boot", "version", "updated_at").
+		Updates(models.Image{OS: i.OS, Description: i.Description, MinStorageGiB: i.MinStorageGiB, Templates: i.Templates, Purpose: i.Purpose, Boot: i.Boot,
 			Stamps: models.Stamps{Version: i.Version + 1, UpdatedAt: tx.NowFunc()}}).Error
 }
 
@@ -57,6 +60,23 @@ func DeleteImage(tx *gorm.DB, i models.Image) error {
 		return err
 	}
 	return referenced(tx.Exec("DELETE FROM images WHERE id = ?", i.ID).Error, "image", i.Name)
+}
+
+// BootImage is an image that a region's machines boot for a purpose.
+type BootImage struct {
+	ID   models.ID
+	Name string
+	models.Netboot
+}
+
+// NewestBootImage is the query of the image ($1: purpose) that a region ($2) boots machines into: that of the highest name.
+const NewestBootImage = `SELECT id, name, boot -> $2 FROM images WHERE purpose = $1 AND jsonb_exists(boot, $2) ORDER BY name DESC LIMIT 1`
+
+// ImageFor finds the image that a region boots machines into for a purpose of the platform's own.
+func (s *Store) ImageFor(ctx context.Context, region string, purpose models.BootPurpose) (BootImage, error) {
+	var i BootImage
+	err := s.Pool.QueryRow(ctx, NewestBootImage, purpose, region).Scan(&i.ID, &i.Name, &i.Netboot)
+	return found(i, err, string(purpose)+" image", region)
 }
 
 // UnknownRegions returns those names that are no region's.
