@@ -62,23 +62,6 @@ func DeleteImage(tx *gorm.DB, i models.Image) error {
 	return referenced(tx.Exec("DELETE FROM images WHERE id = ?", i.ID).Error, "image", i.Name)
 }
 
-// BootImage is an image that a region's machines boot for a purpose.
-type BootImage struct {
-	ID   models.ID
-	Name string
-	models.Netboot
-}
-
-// NewestBootImage is the query of the image ($1: purpose) that a region ($2) boots machines into: that of the highest name.
-const NewestBootImage = `SELECT id, name, boot -> $2 FROM images WHERE purpose = $1 AND jsonb_exists(boot, $2) ORDER BY name DESC LIMIT 1`
-
-// ImageFor finds the image that a region boots machines into for a purpose of the platform's own.
-func (s *Store) ImageFor(ctx context.Context, region string, purpose models.BootPurpose) (BootImage, error) {
-	var i BootImage
-	err := s.Pool.QueryRow(ctx, NewestBootImage, purpose, region).Scan(&i.ID, &i.Name, &i.Netboot)
-	return found(i, err, string(purpose)+" image", region)
-}
-
 // UnknownRegions returns those names that are no region's.
 func UnknownRegions(tx *gorm.DB, names []string) ([]string, error) {
 	out := []string{}
