@@ -22,6 +22,7 @@ type Gateway struct {
 	Temporal       Temporal
 	TemporalUIURL  string // YUNSHU_TEMPORAL_UI_URL, for links; may be empty
 	PayloadKeys    Secret // YUNSHU_PAYLOAD_KEYS
+	SecretKeys     Secret // YUNSHU_SECRET_KEYS, of the passwords of BMCs in the database
 	LogLevel       slog.Level
 
 	RequestsPerToken  float64 // YUNSHU_REQUESTS_PER_TOKEN, a second; 0: no limit
@@ -93,13 +94,24 @@ func ReadDatabase() (Secret, error) {
 	return dsn, checkDatabase("YUNSHU_DATABASE_URL", dsn)
 }
 
+var errMissingSecretKeys = errors.New("YUNSHU_SECRET_KEYS is missing; it seals the passwords of BMCs in the database, and must be the same for every gateway, such as k1= followed by 32 bytes in base64")
+
+// ReadSecrets reads what work on the secrets in the database needs.
+func ReadSecrets() (dsn, keys Secret, err error) {
+	keys = Secret(os.Getenv("YUNSHU_SECRET_KEYS"))
+	if dsn, err = ReadDatabase(); err == nil && keys == "" {
+		err = errMissingSecretKeys
+	}
+	return dsn, keys, err
+}
+
 // ReadGateway reads the environment and reports everything that is wrong with it at once.
 func ReadGateway() (Gateway, error) {
 	v := environment()
 	g := Gateway{
 		DatabaseURL: Secret(v.GetString("database_url")), Listen: v.GetString("listen"),
 		Temporal:      Temporal{Address: v.GetString("temporal_address"), Namespace: v.GetString("temporal_namespace")},
-		TemporalUIURL: v.GetString("temporal_ui_url"), PayloadKeys: Secret(os.Getenv("YUNSHU_PAYLOAD_KEYS")),
+		TemporalUIURL: v.GetString("temporal_ui_url"), PayloadKeys: Secret(os.Getenv("YUNSHU_PAYLOAD_KEYS")), SecretKeys: Secret(os.Getenv("YUNSHU_SECRET_KEYS")),
 	}
 	var wrong []error
 	var err error
@@ -139,6 +151,9 @@ func ReadGateway() (Gateway, error) {
 	}
 	if g.PayloadKeys == "" {
 		wrong = append(wrong, errors.New("YUNSHU_PAYLOAD_KEYS is missing; it must be the same as the workers', such as k1= followed by 32 bytes in base64"))
+	}
+	if g.SecretKeys == "" {
+		wrong = append(wrong, errMissingSecretKeys)
 	}
 	if err := errors.Join(wrong...); err != nil {
 		return Gateway{}, fmt.Errorf("the environment is not usable:\n%w", err)

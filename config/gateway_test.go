@@ -13,6 +13,7 @@ import (
 func TestReadGateway(t *testing.T) { // not parallel: it sets the environment
 	t.Setenv("YUNSHU_DATABASE_URL", "postgres://yunshu:hunter2@127.0.0.1:5432/yunshu")
 	t.Setenv("YUNSHU_PAYLOAD_KEYS", "k=v")
+	t.Setenv("YUNSHU_SECRET_KEYS", "s=v")
 	t.Setenv("YUNSHU_LOG_LEVEL", "debug")
 	t.Setenv("YUNSHU_TRUSTED_PROXIES", "10.0.0.0/8, fd00::/8")
 	t.Setenv("YUNSHU_OIDC_ISSUER", "https://id.example.com")
@@ -20,7 +21,7 @@ func TestReadGateway(t *testing.T) { // not parallel: it sets the environment
 	require.NoError(t, err)
 	require.Equal(t, Gateway{
 		DatabaseURL: "postgres://yunshu:hunter2@127.0.0.1:5432/yunshu", Listen: "127.0.0.1:8080",
-		Temporal: Temporal{Address: "127.0.0.1:7233", Namespace: "default"}, PayloadKeys: "k=v", LogLevel: slog.LevelDebug,
+		Temporal: Temporal{Address: "127.0.0.1:7233", Namespace: "default"}, PayloadKeys: "k=v", SecretKeys: "s=v", LogLevel: slog.LevelDebug,
 		TrustedProxies:   []string{"10.0.0.0/8", "fd00::/8"},
 		RequestsPerToken: 200, RequestsPerTenant: 1000, HeavyReads: 4,
 		SignIn: SignIn{Issuer: "https://id.example.com", ClientID: "yunshu", GroupsClaim: "groups", Lifetime: 12 * time.Hour},
@@ -31,7 +32,7 @@ func TestReadGateway(t *testing.T) { // not parallel: it sets the environment
 func TestReadGatewayReportsEverythingAtOnce(t *testing.T) { // not parallel: it sets the environment
 	for name, value := range map[string]string{
 		"DATABASE_URL": "mysql://root:hunter2@db", "LISTEN": "here", "TEMPORAL_ADDRESS": "there", "TEMPORAL_NAMESPACE": " ",
-		"TEMPORAL_UI_URL": "127.0.0.1:8233", "TRUSTED_PROXIES": "everyone", "PAYLOAD_KEYS": "", "LOG_LEVEL": "loud",
+		"TEMPORAL_UI_URL": "127.0.0.1:8233", "TRUSTED_PROXIES": "everyone", "PAYLOAD_KEYS": "", "SECRET_KEYS": "", "LOG_LEVEL": "loud",
 		"REQUESTS_PER_TOKEN": "many", "REQUESTS_PER_TENANT": "-1", "HEAVY_READS": "1.5",
 		"OIDC_ISSUER": "http://id.example.com", "OIDC_CA_FILE": "/nowhere", "SIGN_IN_LIFETIME": "48h",
 	} {
@@ -55,6 +56,7 @@ func TestReadGatewayReportsEverythingAtOnce(t *testing.T) { // not parallel: it 
 		"YUNSHU_TEMPORAL_UI_URL must look like http://127.0.0.1:8233",
 		`YUNSHU_TRUSTED_PROXIES must list networks such as 10.0.0.0/8; "everyone" is none`,
 		"YUNSHU_PAYLOAD_KEYS is missing; it must be the same as the workers', such as k1= followed by 32 bytes in base64",
+		"YUNSHU_SECRET_KEYS is missing; it seals the passwords of BMCs in the database, and must be the same for every gateway, such as k1= followed by 32 bytes in base64",
 	}, strings.Split(err.Error(), "\n"))
 	require.NotContains(t, err.Error(), "hunter2")
 }

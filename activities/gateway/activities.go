@@ -35,6 +35,7 @@ type Executions interface {
 type Activities struct {
 	Store      Store
 	Executions Executions
+	BMCs       BMCs     // nil: no passwords of BMCs are kept here
 	Metrics    *Metrics // nil: none
 }
 
@@ -50,6 +51,9 @@ func (a Activities) Register(r worker.ActivityRegistry) {
 		return a.Store.WatchUsage(ctx)
 	}))
 	a.registerBoots(r)
+	if a.BMCs != nil {
+		registerBMCs(r, a.BMCs)
+	}
 	contract.SweepFind.Register(r, crossing((&sweeper{Activities: a}).find))
 }
 

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
 
@@ -19,8 +18,12 @@ import (
 	"github.com/yunshu/yunshu/models"
 )
 
-// bootLife is how long a machine may take from being told to boot until its image reports.
-const bootLife = 30 * time.Minute
+const (
+	// bootLife is how long a machine may take from being told to boot until its image reports.
+	bootLife = 30 * time.Minute
+	// wipeLife is how long the wipe image may take for large disks, once it has its token.
+	wipeLife = 25 * time.Hour
+)
 
 // expectBoot writes a boot only for an operation that is under way on this very machine: a workflow that was overtaken
 // changes nothing.
@@ -122,7 +125,7 @@ func (s *Store) ClaimBoot(ctx context.Context, c BootClaim) (*Boot, error) {
 	switch {
 	case len(found) != 1, c.Network && !found[0].Netboot.Network():
 		return nil, nil
-	case c.Hardware != "" && known != "" && !SameHardware(known, c.Hardware):
+	case c.Hardware != "" && known != "" && !sameHardware(known, c.Hardware):
 		return nil, nil
 	}
 	return s.issue(ctx, id, found[0])
@@ -136,7 +139,8 @@ func (s *Store) issue(ctx context.Context, machine models.ID, b Boot) (*Boot, er
 	}
 	b.Token = base64.RawURLEncoding.EncodeToString(secret[:])
 	hash := sha256.Sum256([]byte(b.Token))
-	done, err := s.Pool.Exec(ctx, "UPDATE boots SET token_hash = $2 WHERE baremetal_id = $1 AND reported_at IS NULL AND expires_at > now()", machine, hash[:])
+	done, err := s.Pool.Exec(ctx, `UPDATE boots SET token_hash = $2, expires_at = CASE WHEN purpose = 'wipe' THEN greatest(expires_at, now() + $3::interval) ELSE expires_at END
+		WHERE baremetal_id = $1 AND reported_at IS NULL AND expires_at > now()`, machine, hash[:], wipeLife)
 	if err != nil {
 		return nil, fmt.Errorf("keep the token of a boot: %w", err)
 	}
@@ -146,20 +150,10 @@ func (s *Store) issue(ctx context.Context, machine models.ID, b Boot) (*Boot, er
 	return &b, nil
 }
 
-// SameHardware compares two hardware ids. Some firmware writes the first three parts the other way round.
-func SameHardware(a, b string) bool {
-	x, errX := uuid.Parse(a)
-	y, errY := uuid.Parse(b)
-	if errX != nil || errY != nil {
-		return a == b
-	}
-	return x == y || x == turned(y)
-}
-
-func turned(id uuid.UUID) uuid.UUID {
-	id[0], id[1], id[2], id[3] = id[3], id[2], id[1], id[0]
-	id[4], id[5], id[6], id[7] = id[5], id[4], id[7], id[6]
-	return id
+// sameHardware compares two hardware ids, however firmware writes them. One that is no id says nothing.
+func sameHardware(known, told string) bool {
+	told = models.UsableUUID(told)
+	return told == "" || told == models.UsableUUID(known) || models.SwappedUUID(told) == models.UsableUUID(known)
 }
 
 // BootedReport is what an image tells of the machine that it was booted on.
@@ -228,10 +222,10 @@ func (x bootRow) accepts(r BootedReport) error {
 	if r.Inventory == nil {
 		return nil
 	}
-	if told := r.Inventory.UUID; told != "" && x.HardwareUUID != "" && !SameHardware(x.HardwareUUID, told) {
+	if told := r.Inventory.UUID; told != "" && x.HardwareUUID != "" && !sameHardware(x.HardwareUUID, told) {
 		return invalidReport("body.inventory.uuid", "is not that of the machine which was to boot")
 	}
-	if told := r.Inventory.Serial; told != "" && x.Serial != "" && !strings.EqualFold(told, x.Serial) {
+	if told := models.UsableSerial(r.Inventory.Serial); told != "" && x.Serial != "" && !strings.EqualFold(told, x.Serial) {
 		return invalidReport("body.inventory.serial", "is not that of the machine which was to boot")
 	}
 	return nil

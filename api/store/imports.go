@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -26,18 +27,30 @@ type importedHost struct {
 
 const (
 	// giveWay renames rows whose name now belongs to another machine: a host was replaced, or two swapped names. The
-	// one that still exists gets its present name from its own line of the import.
+	// one that still exists gets its present name from its own line of the import. A machine that people enrolled keeps its
+	// name: the host of the provider gets another one here.
 	giveWay = `
 UPDATE baremetals b SET name = b.name || '~' || b.hardware_uuid, version = b.version + 1, updated_at = now()
 FROM jsonb_to_recordset($2::jsonb) AS p (hardware_uuid text, name text)
-WHERE b.region = $1 AND b.name = p.name AND b.hardware_uuid <> p.hardware_uuid`
+WHERE b.region = $1 AND b.name = p.name AND b.hardware_uuid <> p.hardware_uuid AND NOT ` + enrolled + `
+	AND NOT EXISTS (SELECT FROM baremetals b WHERE b.region = $1 AND b.hardware_uuid = p.hardware_uuid AND ` + enrolled + `)`
 
-	// recordHosts adds and updates one page. What people decided (rack, group, maintenance, state) is left alone. A
-	// host carries the time at which it was last seen; that is never before the import began, whatever the clocks say.
+	// enrolled says of b that people brought it in, and named it.
+	enrolled = `(b.role <> 'hypervisor' OR EXISTS (SELECT FROM bmcs m WHERE m.baremetal_id = b.id))`
+
+	// recordHosts adds and updates one page. What people decided (rack, group, maintenance, state, and of an enrolled
+	// machine its name) is left alone, and so is what the BMC said of a machine that is no hypervisor yet. A host carries
+	// the time at which it was last seen; that is never before the import began, whatever the clocks say.
 	recordHosts = `
 WITH page AS (
-	SELECT * FROM jsonb_to_recordset($3::jsonb) AS p (id uuid, hardware_uuid text, name text, provider_ref text, cluster text, model text,
+	SELECT p.id, p.hardware_uuid, p.provider_ref, p.cluster, p.model, p.vcpu, p.memory_mib, p.storage_gib, p.gpu, p.connected, p.provider_maintenance,
+		p.name || CASE WHEN EXISTS (SELECT FROM baremetals b WHERE b.region = $2 AND b.name = p.name AND b.hardware_uuid <> p.hardware_uuid)
+			THEN '~' || p.hardware_uuid ELSE '' END AS name
+	FROM jsonb_to_recordset($3::jsonb) AS p (id uuid, hardware_uuid text, name text, provider_ref text, cluster text, model text,
 		vcpu bigint, memory_mib bigint, storage_gib bigint, gpu bigint, connected boolean, provider_maintenance boolean)),
+kept AS (
+	SELECT b.id, ` + enrolled + ` AS named, b.role <> 'hypervisor' AS known
+	FROM baremetals b JOIN page p ON b.region = $2 AND b.hardware_uuid = p.hardware_uuid),
 before AS (SELECT b.id, b.version FROM baremetals b JOIN page p ON b.region = $2 AND b.hardware_uuid = p.hardware_uuid),
 recorded AS (
 	INSERT INTO baremetals AS b (id, region, name, role, state, hardware_uuid, provider_ref, cluster, model,
@@ -47,14 +60,18 @@ recorded AS (
 		greatest(now(), (SELECT o.created_at FROM operations o WHERE o.id = $1))
 	FROM page p ORDER BY p.hardware_uuid
 	ON CONFLICT (region, hardware_uuid) WHERE hardware_uuid <> '' DO UPDATE SET
-		name = excluded.name, provider_ref = excluded.provider_ref, cluster = excluded.cluster, model = excluded.model,
-		vcpu = excluded.vcpu, memory_mib = excluded.memory_mib, storage_gib = excluded.storage_gib, gpu = excluded.gpu,
-		connected = excluded.connected, provider_maintenance = excluded.provider_maintenance, seen_at = excluded.seen_at,
-		version = b.version + CASE WHEN
-			(b.name, b.provider_ref, b.cluster, b.model, b.vcpu, b.memory_mib, b.storage_gib, b.gpu, b.connected, b.provider_maintenance)
-			= (excluded.name, excluded.provider_ref, excluded.cluster, excluded.model, excluded.vcpu, excluded.memory_mib,
-				excluded.storage_gib, excluded.gpu, excluded.connected, excluded.provider_maintenance) THEN 0 ELSE 1 END,
-		updated_at = now()
+		(name, provider_ref, cluster, model, vcpu, memory_mib, storage_gib, gpu, connected, provider_maintenance, seen_at, version, updated_at) = (
+			SELECT n.name, n.provider_ref, n.cluster, n.model, n.vcpu, n.memory_mib, n.storage_gib, n.gpu, n.connected, n.provider_maintenance, excluded.seen_at,
+				b.version + CASE WHEN
+					(b.name, b.provider_ref, b.cluster, b.model, b.vcpu, b.memory_mib, b.storage_gib, b.gpu, b.connected, b.provider_maintenance)
+					= (n.name, n.provider_ref, n.cluster, n.model, n.vcpu, n.memory_mib, n.storage_gib, n.gpu, n.connected, n.provider_maintenance) THEN 0 ELSE 1 END,
+				now()
+			FROM (SELECT CASE WHEN k.named THEN b.name ELSE excluded.name END AS name, excluded.provider_ref, excluded.cluster,
+					CASE WHEN k.known THEN b.model ELSE excluded.model END AS model,
+					CASE WHEN k.known THEN b.vcpu ELSE excluded.vcpu END AS vcpu, CASE WHEN k.known THEN b.memory_mib ELSE excluded.memory_mib END AS memory_mib,
+					CASE WHEN k.known THEN b.storage_gib ELSE excluded.storage_gib END AS storage_gib, CASE WHEN k.known THEN b.gpu ELSE excluded.gpu END AS gpu,
+					excluded.connected, excluded.provider_maintenance
+				FROM (SELECT b.id) one LEFT JOIN kept k ON k.id = one.id) n)
 	RETURNING b.id, b.version)
 SELECT r.id, before.id IS NULL AS added FROM recorded r LEFT JOIN before ON before.id = r.id
 WHERE before.id IS NULL OR before.version <> r.version`
@@ -136,7 +153,7 @@ func importedHosts(in []contract.Hypervisor) []importedHost {
 	out := make([]importedHost, 0, len(in))
 	seen, names := map[string]bool{}, map[string]bool{}
 	for _, h := range in {
-		if h.UUID == "" {
+		if h.UUID = strings.ToLower(h.UUID); h.UUID == "" { // a BMC's are written like that too
 			h.UUID = h.Ref
 		}
 		if seen[h.UUID] {

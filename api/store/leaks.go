@@ -137,7 +137,17 @@ SELECT 'allocation', '', a.resource_kind, a.resource_id, format('The ledger take
 FROM allocations a
 WHERE a.resource_kind = 'vm' AND NOT EXISTS (SELECT FROM vms v WHERE v.id = a.resource_id)
 	OR a.resource_kind = 'ip-address' AND NOT EXISTS (SELECT FROM ip_addresses i WHERE i.id = a.resource_id AND i.vm_id IS NULL AND i.tenant_id = a.tenant_id)
+	OR a.resource_kind = 'baremetal' AND NOT EXISTS (SELECT FROM baremetals b WHERE b.id = a.resource_id)
 ORDER BY a.resource_id LIMIT 1000`,
+
+	// Every leased machine is counted once for its tenant, and no other machine is.
+	`
+SELECT 'allocation', b.region, 'baremetal', b.id, CASE WHEN b.role = 'leased'
+	THEN format('The baremetal %s is leased, but the ledger does not count it for its tenant.', b.name)
+	ELSE format('The ledger counts the baremetal %s for a tenant that does not lease it.', b.name) END
+FROM baremetals b LEFT JOIN allocations a ON a.resource_id = b.id
+WHERE CASE WHEN b.role = 'leased' THEN (a.resource_kind, a.tenant_id, a.baremetals) IS DISTINCT FROM ('baremetal', b.tenant_id, 1::bigint) ELSE a.resource_id IS NOT NULL END
+ORDER BY b.id LIMIT 1000`,
 
 	// Every VM has exactly its address.
 	`
@@ -164,6 +174,12 @@ FROM vms v
 WHERE v.state IN ('provisioning', 'updating', 'deleting')
 	AND NOT EXISTS (SELECT FROM operations o WHERE o.resource_id = v.id AND o.state IN ` + active + `)
 ORDER BY v.id LIMIT 1000`,
+	`
+SELECT 'stuck', b.region, 'baremetal', b.id, format('The baremetal %s is %s, but no operation is under way.', b.name, b.state)
+FROM baremetals b
+WHERE b.state IN ('enrolling', 'retiring')
+	AND NOT EXISTS (SELECT FROM operations o WHERE o.resource_id = b.id AND o.state IN ` + active + `)
+ORDER BY b.id LIMIT 1000`,
 }
 
 // CheckLedger compares the database with itself: quota, host room, allocations and addresses. It reads one snapshot,

@@ -23,21 +23,22 @@ FROM operations o WHERE o.id = $1`
 
 // reported is what the audit log keeps of a report: what happened, without the results that only their readers need.
 type reported struct {
-	Seq   int64                 `json:"seq"`
-	State models.OperationState `json:"state"`
-	VM    *contract.VMFacts     `json:"vm,omitempty"`
-	Fault *models.Fault         `json:"fault,omitempty"`
+	Seq     int64                 `json:"seq"`
+	State   models.OperationState `json:"state"`
+	VM      *contract.VMFacts     `json:"vm,omitempty"`
+	Machine *machineStory         `json:"baremetal,omitempty"`
+	Fault   *models.Fault         `json:"fault,omitempty"`
 }
 
 func queueReportAudit(b *pgx.Batch, r contract.Report) {
-	detail, _ := json.Marshal(reported{r.Seq, r.State, r.VM, r.Fault}) // structs of texts and numbers cannot fail
+	detail, _ := json.Marshal(reported{r.Seq, r.State, r.VM, storyOf(r.Baremetal), r.Fault}) // structs of texts and numbers cannot fail
 	b.Queue(auditReport, r.OperationID, r.Seq, models.NewID(), string(detail))
 }
 
 // auditRegion writes down what a region told the gateway or asked of it, besides reports.
 const auditRegion = `
 INSERT INTO audit_events (id, actor, on_behalf_of, action, resource_kind, resource_id, resource_name, operation_id, trace_id, outcome, detail)
-SELECT $1, 'region/' || $2, coalesce((SELECT o.actor FROM operations o WHERE o.id = $4), ''), $3, 'region', $2, $2, $4,
+SELECT $1, 'region/' || $2, coalesce((SELECT o.actor FROM operations o WHERE o.id = $4), ''), $3, 'region', $2, $2, nullif($4, '00000000-0000-0000-0000-000000000000'::uuid),
 	coalesce((SELECT split_part(o.input ->> 'trace', '-', 2) FROM operations o WHERE o.id = $4), ''), 'done', $5::jsonb`
 
 // executes is a transaction, or the pool.

@@ -19,18 +19,27 @@ import (
 func (s *Store) Report(ctx context.Context, r contract.Report) (contract.Reported, error) {
 	b := &pgx.Batch{}
 	b.Queue("BEGIN")
-	b.Queue(ShareStructure)
+	if reshapes(r.Baremetal) {
+		b.Queue(holdStructure)
+	} else {
+		b.Queue(ShareStructure)
+	}
 	var out contract.Reported
 	var was models.OperationState
-	queueOperation(b, r).QueryRow(func(row pgx.Row) error { return row.Scan(&out.Applied, &was, &out.RunID) })
+	var resource models.ID
+	queueOperation(b, r).QueryRow(func(row pgx.Row) error { return row.Scan(&out.Applied, &was, &out.RunID, &resource) })
 	queueSteps(b, r)
 	queueVM(b, r)
+	queueBaremetal(b, r)
 	queueReportAudit(b, r)
 	b.Queue("COMMIT")
 	if err := s.sendAtomically(ctx, b); err != nil {
 		return contract.Reported{}, fmt.Errorf("apply report %d of operation %s: %w", r.Seq, r.OperationID, err)
 	}
 	out.Ended = was.Ended() && out.RunID != r.RunID
+	if out.Applied && reshapes(r.Baremetal) && s.OnFacts != nil {
+		s.OnFacts(ctx, resource)
+	}
 	return out, nil
 }
 
@@ -71,7 +80,7 @@ WITH changed AS (
 		ended_at = CASE WHEN $8 THEN now() END
 	WHERE id = $1 AND seq < $2 AND state = ANY ($4) AND (run_id IN ('', $9) OR $9 = '')
 	RETURNING 1)
-SELECT EXISTS (SELECT FROM changed), state, run_id FROM operations WHERE id = $1`
+SELECT EXISTS (SELECT FROM changed), state, run_id, resource_id FROM operations WHERE id = $1`
 
 func queueOperation(b *pgx.Batch, r contract.Report) *pgx.QueuedQuery {
 	var code models.Code

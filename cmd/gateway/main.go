@@ -38,11 +38,11 @@ func command() *cobra.Command {
 	root := &cobra.Command{
 		Use: "yunshu-gateway", Short: "The API gateway of Yunshu",
 		Long: "The API gateway of Yunshu.\n\nIt is configured by the environment: YUNSHU_DATABASE_URL, YUNSHU_LISTEN, YUNSHU_TEMPORAL_ADDRESS,\n" +
-			"YUNSHU_TEMPORAL_NAMESPACE, YUNSHU_TEMPORAL_UI_URL, YUNSHU_PAYLOAD_KEYS, YUNSHU_TRUSTED_PROXIES, YUNSHU_LOG_LEVEL;\n" +
+			"YUNSHU_TEMPORAL_NAMESPACE, YUNSHU_TEMPORAL_UI_URL, YUNSHU_PAYLOAD_KEYS, YUNSHU_SECRET_KEYS, YUNSHU_TRUSTED_PROXIES, YUNSHU_LOG_LEVEL;\n" +
 			"and for migrate YUNSHU_MIGRATION_DATABASE_URL, YUNSHU_AUDIT_RETENTION_MONTHS.",
 		SilenceUsage: true, SilenceErrors: true, Version: version(),
 	}
-	root.AddCommand(serveCommand(), migrateCommand(), bootstrapCommand(), openapiCommand())
+	root.AddCommand(serveCommand(), migrateCommand(), bootstrapCommand(), secretsCommand(), openapiCommand())
 	return root
 }
 

@@ -47,6 +47,7 @@ func environment(t *testing.T) (dsn, address string) {
 	t.Setenv("YUNSHU_LISTEN", address)
 	t.Setenv("YUNSHU_TEMPORAL_ADDRESS", freeAddress(t))
 	t.Setenv("YUNSHU_PAYLOAD_KEYS", "k1=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+	t.Setenv("YUNSHU_SECRET_KEYS", "s1=AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=")
 	t.Setenv("YUNSHU_LOG_LEVEL", "error")
 	return dsn, address
 }

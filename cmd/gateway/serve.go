@@ -25,6 +25,7 @@ import (
 	"github.com/yunshu/yunshu/api/store"
 	"github.com/yunshu/yunshu/config"
 	"github.com/yunshu/yunshu/tracing"
+	"github.com/yunshu/yunshu/vault"
 	"github.com/yunshu/yunshu/workers"
 )
 
@@ -63,6 +64,9 @@ func serve(ctx context.Context, c config.Gateway, p parts) error {
 		return err
 	}
 	defer s.Close()
+	if s.Keys, err = keys(c); err != nil {
+		return err
+	}
 	temporal, err := workers.Dial(ctx, workers.Options{Address: c.Temporal.Address, Namespace: c.Temporal.Namespace, Keys: c.PayloadKeys.Reveal(), Logger: log})
 	if err != nil {
 		return err
@@ -90,6 +94,17 @@ func serve(ctx context.Context, c config.Gateway, p parts) error {
 	err = all.Wait()
 	log.Info("stopped")
 	return err
+}
+
+// keys are those of the passwords of BMCs: in the database, and on the way to a region.
+func keys(c config.Gateway) (k store.Keys, err error) {
+	if k.Rest, err = vault.Parse(c.SecretKeys.Reveal()); err != nil {
+		return k, fmt.Errorf("YUNSHU_SECRET_KEYS: %w", err)
+	}
+	if k.Way, err = vault.Parse(c.PayloadKeys.Reveal()); err != nil {
+		return k, fmt.Errorf("YUNSHU_PAYLOAD_KEYS: %w", err)
+	}
+	return k, nil
 }
 
 // serveHTTP answers the API, and at the end lets the requests under way finish.

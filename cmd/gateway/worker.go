@@ -47,7 +47,7 @@ func (g *gatewayProcess) workOnce(ctx context.Context) error {
 	if err := gateway.Prepare(bounded, g.temporal, g.config.Temporal.Namespace); err != nil {
 		return err
 	}
-	w := gateway.New(g.temporal, activities.Activities{Store: g.store, Executions: g.temporal, Metrics: g.steps}, workflows.Set{})
+	w := gateway.New(g.temporal, activities.Activities{Store: g.store, Executions: g.temporal, BMCs: g.store, Metrics: g.steps}, workflows.Set{})
 	stop := make(chan any)
 	defer context.AfterFunc(ctx, func() { close(stop) })()
 	return w.Run(stop)

@@ -23,6 +23,7 @@ func (s *stack) writeEnv() error {
 	set("YUNSHU_TOKEN", s.token)
 	set("YUNSHU_DATABASE_URL", s.dsn)
 	set("YUNSHU_PAYLOAD_KEYS", s.keys)
+	set("YUNSHU_SECRET_KEYS", s.secretKeys)
 	set("TEMPORAL_ADDRESS", s.temporal.Address)
 	set("TEMPORAL_NAMESPACE", "default")
 	set("TEMPORAL_UI_URL", s.temporal.UI)

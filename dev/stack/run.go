@@ -35,10 +35,10 @@ type stack struct {
 	failed   chan *child
 	stops    []func() // of the parts in this process, in the order of their start
 
-	owner, dsn, keys, url, token string // owner is the database as its tables' owner sees it, dsn as the gateway does
-	issuer, password             string // of the OpenID provider, and of its people
-	temporal                     *temporal.Server
-	vcenters                     map[string]vcenter
+	owner, dsn, keys, secretKeys, url, token string // owner is the database as its tables' owner sees it, dsn as the gateway does
+	issuer, password                         string // of the OpenID provider, and of its people
+	temporal                                 *temporal.Server
+	vcenters                                 map[string]vcenter
 }
 
 type vcenter struct{ url, user, passwordFile, ca string }
@@ -83,6 +83,9 @@ func (s *stack) up(ctx context.Context) error {
 	var err error
 	if s.keys, err = secret(filepath.Join(s.dir, "payload.keys"), payloadKeys); err != nil {
 		return fmt.Errorf("make the payload keys: %w", err)
+	}
+	if s.secretKeys, err = secret(filepath.Join(s.dir, "secret.keys"), payloadKeys); err != nil {
+		return fmt.Errorf("make the keys of secrets: %w", err)
 	}
 	parts := []struct {
 		name  string
@@ -223,7 +226,7 @@ func await(ctx context.Context, c *child, patience time.Duration) (string, error
 
 func (s *stack) gatewayEnv() []string {
 	return []string{
-		"YUNSHU_DATABASE_URL=" + s.dsn, "YUNSHU_PAYLOAD_KEYS=" + s.keys, "YUNSHU_TEMPORAL_ADDRESS=" + s.temporal.Address,
+		"YUNSHU_DATABASE_URL=" + s.dsn, "YUNSHU_PAYLOAD_KEYS=" + s.keys, "YUNSHU_SECRET_KEYS=" + s.secretKeys, "YUNSHU_TEMPORAL_ADDRESS=" + s.temporal.Address,
 		"YUNSHU_TEMPORAL_NAMESPACE=default", "YUNSHU_TEMPORAL_UI_URL=" + s.temporal.UI, "YUNSHU_OIDC_ISSUER=" + s.issuer, "GOMEMLIMIT=120MiB",
 	}
 }

@@ -90,7 +90,7 @@ func (r *rig) command(name string, args ...string) *exec.Cmd {
 	_, err = os.Stat(binary)
 	require.NoError(r, err, "run make build first")
 	cmd := exec.Command(binary, args...)
-	cmd.Env = append(os.Environ(), "YUNSHU_DATABASE_URL="+r.postgres.DSN("postgres"), "YUNSHU_PAYLOAD_KEYS="+keys,
+	cmd.Env = append(os.Environ(), "YUNSHU_DATABASE_URL="+r.postgres.DSN("postgres"), "YUNSHU_PAYLOAD_KEYS="+keys, "YUNSHU_SECRET_KEYS="+keys,
 		"YUNSHU_TEMPORAL_ADDRESS="+r.temporal, "YUNSHU_TEMPORAL_NAMESPACE="+r.namespace)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	log, err := os.OpenFile(filepath.Join(r.dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
