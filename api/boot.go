@@ -154,7 +154,7 @@ func (b *bootService) claim(c *gin.Context) {
 			claim.MACs = append(claim.MACs, mac)
 		}
 	}
-	if _, err := uuid.Parse(in.UUID); err != nil || len(in.MACs) > mostMACs || len(claim.MACs) == 0 {
+	if len(in.UUID) > 64 || len(in.MACs) > mostMACs || len(claim.MACs) == 0 {
 		b.answers.WithLabelValues("claim", "malformed").Inc()
 		refuse(c, invalid("body", "must have the machine's uuid, and 1 to 64 macs"))
 		return

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
@@ -89,9 +90,9 @@ func (c *reportCheck) inventory(i *models.Inventory) {
 	parts(c, "nics", i.NICs, func(at string, p *models.NIC) {
 		c.texts(at, p.Name, p.Model)
 		c.amounts(at, p.SpeedMbps)
-		mac, ok := canonicalMAC(p.MAC)
-		c.require(ok, at+".mac", "is not an Ethernet address")
-		p.MAC = mac
+		mac, err := net.ParseMAC(p.MAC) // others than Ethernet's are longer
+		c.require(err == nil, at+".mac", "is not a hardware address")
+		p.MAC = mac.String()
 	})
 	parts(c, "gpus", i.GPUs, func(at string, p *models.GPU) { c.texts(at, p.Model, p.Vendor, p.Serial); c.amounts(at, p.MemoryMiB) })
 	parts(c, "firmware", i.Firmware, func(at string, p *models.Firmware) { c.texts(at, p.Name, p.Version) })

@@ -140,6 +140,7 @@ func (a *API) routes(h huma.API) {
 	a.registerRacks(h)
 	a.registerGroups(h)
 	a.registerBaremetals(h)
+	a.registerLeases(h)
 	a.registerImages(h)
 	a.registerFlavors(h)
 	a.registerSubnets(h)

@@ -218,7 +218,7 @@ func (a *Accepter) choose(ctx context.Context, conn *pgxpool.Conn, l *leasing) e
 			return err
 		}
 	}
-	if err := l.machine.leasable(); err != nil {
+	if err := l.machine.leasable(l.named.Netboot); err != nil {
 		return err
 	}
 	l.boot = bootOf(models.BootProvision, l.named.ImageName, l.named.Netboot, l.machine.Protocol)

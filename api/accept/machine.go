@@ -143,8 +143,10 @@ func (l *leasing) reasons(ctx context.Context, conn *pgxpool.Conn) ([]models.Rea
 }
 
 // leasable refuses a machine that cannot be leased as it is.
-func (m *machine) leasable() error {
+func (m *machine) leasable(image models.Netboot) error {
 	switch {
+	case m.Cause == fits && m.Protocol == models.IPMI && !image.Network():
+		return models.Faultf(models.CodeWrongState, "The baremetal %s has no virtual drive, and the image has no kernel to boot from the network. Use another image or machine.", m.Name)
 	case m.Cause == fits:
 		return nil
 	case m.Busy != nil:

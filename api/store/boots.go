@@ -98,12 +98,12 @@ LEFT JOIN images i ON i.id = x.image_id`
 // BootClaim is what a machine that is about to boot says that it is.
 type BootClaim struct {
 	MACs     []string // lower case, with colons
-	Hardware string   // id; empty: it does not tell
-	Network  bool     // it boots from the network, and so needs a kernel
+	Hardware string   // id, which must be that of the machine where that is known
+	Network  bool     // it boots from the network: iPXE tells no id, and needs a kernel
 }
 
 // ClaimBoot gives a machine that is known by its interfaces what it is to boot, with a token that replaces the one before.
-// A hardware id, where the machine tells one, must be that of the machine. It returns nil for everybody else, and for
+// It returns nil for everybody else, and for
 // interfaces that several machines claim to have: nobody can tell which of them asks.
 func (s *Store) ClaimBoot(ctx context.Context, c BootClaim) (*Boot, error) {
 	var id models.ID
@@ -125,7 +125,7 @@ func (s *Store) ClaimBoot(ctx context.Context, c BootClaim) (*Boot, error) {
 	switch {
 	case len(found) != 1, c.Network && !found[0].Netboot.Network():
 		return nil, nil
-	case c.Hardware != "" && known != "" && !sameHardware(known, c.Hardware):
+	case !c.Network && known != "" && (models.UsableUUID(c.Hardware) == "" || !sameHardware(known, c.Hardware)):
 		return nil, nil
 	}
 	return s.issue(ctx, id, found[0])
