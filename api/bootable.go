@@ -21,24 +21,26 @@ type Netboot struct {
 	ISO    string `json:"iso,omitempty" maxLength:"2048" doc:"Address of an ISO, for machines that boot from a virtual drive." example:"http://boot.example.com/ubuntu.iso"`
 }
 
-type newBootable struct {
+// NewBootable is what of a new image is for physical machines. Embed it.
+type NewBootable struct {
 	Purpose models.BootPurpose `json:"purpose,omitempty" enum:"provision,wipe,discovery" default:"provision" doc:"What a physical machine boots it for: to become a tenant's, to have its disks emptied, or to say what it is made of." example:"provision"`
 	Boot    map[string]Netboot `json:"boot,omitempty" maxProperties:"1000" doc:"How physical machines boot it, by region."`
 }
 
-type otherBootable struct {
+// OtherBootable is a change of it. Embed it.
+type OtherBootable struct {
 	Purpose *models.BootPurpose `json:"purpose,omitempty" enum:"provision,wipe,discovery" doc:"What a physical machine boots it for." example:"provision"`
 	Boot    *map[string]Netboot `json:"boot,omitempty" maxProperties:"1000" doc:"How physical machines boot it, by region; replaces what there was."`
 }
 
-func (b newBootable) of(i *models.Image) {
+func (b NewBootable) of(i *models.Image) {
 	i.Purpose, i.Boot = b.Purpose, netboots(b.Boot)
 	if i.Purpose == "" {
 		i.Purpose = models.BootProvision
 	}
 }
 
-func (b otherBootable) of(i *models.Image) {
+func (b OtherBootable) of(i *models.Image) {
 	set(&i.Purpose, b.Purpose)
 	if b.Boot != nil {
 		i.Boot = netboots(*b.Boot)

@@ -35,7 +35,7 @@ type createImageInput struct {
 		Description   string            `json:"description,omitempty" maxLength:"1000" doc:"What it is." example:"Ubuntu 24.04 LTS with guest tools"`
 		MinStorageGiB int64             `json:"min_storage_gib,omitempty" minimum:"1" maximum:"1048576" default:"1" doc:"The least storage that a machine made from it needs." example:"10"`
 		Templates     map[string]string `json:"templates,omitempty" maxProperties:"1000" doc:"The provider's template of each region in which the image is available." example:"{\"tw\":\"ubuntu-24.04-template\"}"`
-		newBootable
+		NewBootable
 	}
 }
 
@@ -54,7 +54,7 @@ type updateImageInput struct {
 		Description   *string            `json:"description,omitempty" maxLength:"1000" doc:"What it is." example:"Ubuntu 24.04 LTS with guest tools"`
 		MinStorageGiB *int64             `json:"min_storage_gib,omitempty" minimum:"1" maximum:"1048576" doc:"The least storage that a machine made from it needs." example:"10"`
 		Templates     *map[string]string `json:"templates,omitempty" maxProperties:"1000" doc:"All templates, by region; replaces those there were." example:"{\"tw\":\"ubuntu-24.04-template\"}"`
-		otherBootable
+		OtherBootable
 	}
 }
 
@@ -96,7 +96,7 @@ func (a *API) createImage(ctx context.Context, in *createImageInput) (*Resource[
 	if i.Templates == nil {
 		i.Templates = map[string]string{}
 	}
-	b.newBootable.of(&i)
+	b.NewBootable.of(&i)
 	answer, err := platformWrite(ctx, a, trial(change(ctx, "image.create"), in.DryRun), func(tx *gorm.DB) (store.Answer[Image], error) {
 		if err := availableWhere(tx, i); err != nil {
 			return store.Answer[Image]{}, err
@@ -154,7 +154,7 @@ func (a *API) updateImage(ctx context.Context, in *updateImageInput) (*Resource[
 		set(&i.Description, in.Body.Description)
 		set(&i.MinStorageGiB, in.Body.MinStorageGiB)
 		set(&i.Templates, in.Body.Templates)
-		in.Body.otherBootable.of(&i)
+		in.Body.OtherBootable.of(&i)
 		if err := availableWhere(tx, i); err != nil {
 			return none, err
 		}
