@@ -13,7 +13,8 @@ import (
 func describeAccepted(h huma.API) {
 	schemas := h.OpenAPI().Components.Schemas
 	operation := schemas.Schema(reflect.TypeFor[Operation](), true, "Operation")
-	plan := schemas.Schema(reflect.TypeFor[VMPlan](), true, "VMPlan")
+	lease := schemas.Schema(reflect.TypeFor[LeasePlan](), true, "LeasePlan")
+	plans := map[string]*huma.Schema{"create-vm": schemas.Schema(reflect.TypeFor[VMPlan](), true, "VMPlan"), "create-lease": lease, "lease-baremetal": lease}
 	for _, item := range h.OpenAPI().Paths {
 		for _, op := range []*huma.Operation{item.Post, item.Delete} {
 			if op == nil || op.Responses[strconv.Itoa(http.StatusAccepted)] == nil {
@@ -23,7 +24,7 @@ func describeAccepted(h huma.API) {
 			accepted.Description, accepted.Content = "Accepted: the operation, on its way.", content(operation)
 			done := *accepted
 			done.Description = "The operation has ended while the request waited for it."
-			if op.OperationID == "create-vm" {
+			if plan := plans[op.OperationID]; plan != nil {
 				done.Description += " Of a dry run: the plan."
 				done.Content = content(&huma.Schema{OneOf: []*huma.Schema{operation, plan}})
 			}

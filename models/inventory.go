@@ -23,7 +23,7 @@ type Rack struct {
 	Position      string  `gorm:"column:position"`
 	PowerKW       float64 `gorm:"column:power_kw"`
 	FailureDomain string  `gorm:"column:failure_domain"`
-	Height        int     `gorm:"column:height"` // in units
+	Height        int     `gorm:"column:height;default:42"` // in units
 	Stamps
 }
 
@@ -50,8 +50,8 @@ type Group struct {
 	VCPURatio    float64 `gorm:"column:vcpu_ratio"`
 	MemoryRatio  float64 `gorm:"column:memory_ratio"`
 	StorageRatio float64 `gorm:"column:storage_ratio"`
-	Rule         string  `gorm:"column:rule"`          // which machines join it by themselves; empty: none
-	HealthPolicy string  `gorm:"column:health_policy"` // stop or report: what a critical machine means for placement
+	Rule         string  `gorm:"column:rule"`                       // which machines join it by themselves; empty: none
+	HealthPolicy string  `gorm:"column:health_policy;default:stop"` // stop or report: what a critical machine means for placement
 	Stamps
 }
 

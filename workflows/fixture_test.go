@@ -21,11 +21,12 @@ import (
 
 // gatewayFake keeps reports as the gateway would: in order, each number once.
 type gatewayFake struct {
-	mu       sync.Mutex
-	reports  []contract.Report
-	findings contract.Findings
-	recorded []contract.Hypervisor
-	ended    bool // the operation has ended without this workflow
+	gateway.Boots // none of these workflows boots anything
+	mu            sync.Mutex
+	reports       []contract.Report
+	findings      contract.Findings
+	recorded      []contract.Hypervisor
+	ended         bool // the operation has ended without this workflow
 }
 
 func (g *gatewayFake) Report(_ context.Context, r contract.Report) (contract.Reported, error) {

@@ -133,6 +133,8 @@ type Boot struct {
 	Purpose models.BootPurpose `json:"purpose,omitempty"`
 	Image   string             `json:"image,omitempty"` // its name, for people
 	Media   string             `json:"media,omitempty"` // address of an ISO for the virtual drive; empty: it boots from the network
+	// Hostname is what the machine shall be called, as the image is told.
+	Hostname string `json:"hostname,omitempty"`
 }
 
 // BMC is how to reach a machine's BMC.

@@ -22,6 +22,7 @@ type Store interface {
 	LostOperations(ctx context.Context, after models.ID, limit int) (contract.LostPage, error)
 	UnderWay(ctx context.Context, ids []models.ID) (contract.LostPage, error)
 	Hear(ctx context.Context, operation models.ID, before, now string) (bool, error)
+	Boots
 }
 
 // Executions tells what Temporal knows of a workflow.
@@ -49,6 +50,7 @@ func (a Activities) Register(r worker.ActivityRegistry) {
 	contract.UsageCount.Register(r, crossing(func(ctx context.Context, _ contract.None) (contract.UsageWatched, error) {
 		return a.Store.WatchUsage(ctx)
 	}))
+	a.registerBoots(r)
 	if a.BMCs != nil {
 		registerBMCs(r, a.BMCs)
 	}
