@@ -12,7 +12,7 @@ import (
 // image is a boot into an image that reports, and what is expected of the report.
 type image struct {
 	contract.Boot
-	limit  time.Duration                   // for the report
+	limit  time.Duration                   // for the report of a machine that has asked what to boot
 	judge  func(contract.BootReport) error // a fault where the report is not what was wanted
 	others otherWays                       // out of a report that did not come, or was not what was wanted
 	begun  func()                          // called before the machine is turned on: from then on the image may do its work
@@ -99,21 +99,32 @@ const (
 func (r *run) awaitReport(ctx workflow.Context, limit time.Duration) (contract.BootReport, error) {
 	begun := workflow.Now(ctx)
 	for {
-		asked := workflow.Now(ctx)
+		since := workflow.Now(ctx)
 		got, err := contract.BootAwait.Do(ctx, contract.Gateway, "await the report of "+r.op.ResourceName, r.boot())
 		if err != nil || got.Reported {
 			return got, err
 		}
-		waited := workflow.Now(ctx).Sub(begun)
-		if waited >= limit {
-			return got, models.Faultf(models.CodeBootSilent, "The machine %s did not report within %s after it was booted. Look at its console; resume boots it again.", r.op.ResourceName, limit)
+		waited, may := workflow.Now(ctx).Sub(begun), r.timing.Boot
+		if got.Begun {
+			may = limit
 		}
-		if pause := min(waited/pauseShare, longestPause); pause > shortestPause || workflow.Now(ctx).Sub(asked) < time.Second {
+		if waited >= may {
+			return got, models.Faultf(models.CodeBootSilent, "The machine %s did not report within %s after it was booted%s. Look at its console; resume boots it again.", r.op.ResourceName, may, asked(got.Begun))
+		}
+		if pause := min(waited/pauseShare, longestPause); pause > shortestPause || workflow.Now(ctx).Sub(since) < time.Second {
 			if err := workflow.Sleep(ctx, max(pause, shortestPause)); err != nil {
 				return got, err
 			}
 		}
 	}
+}
+
+// asked says how far a silent machine got.
+func asked(begun bool) string {
+	if begun {
+		return ", although it had asked what to boot"
+	}
+	return ", and never asked what to boot"
 }
 
 // leave takes the image out, and ends what it may tell.

@@ -136,8 +136,19 @@ func TestADiskThatIsNotEmpty(t *testing.T) {
 func TestALongWipeIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	r := newRack(t)
-	r.db.silent = 9
+	r.db.silent, r.db.begun = 9, true
 	r.env.RegisterDelayedCallback(func() { r.db.late = true }, 12*time.Hour)
+	require.Equal(t, tasks()["release"].happy, tasks()["release"].perform(r))
+}
+
+// TestAMachineThatDoesNotBootTheWipeImageIsToldSoon does not wait a day for it.
+func TestAMachineThatDoesNotBootTheWipeImageIsToldSoon(t *testing.T) {
+	t.Parallel()
+	r := newRack(t)
+	r.db.silent = 1
+	r.meanwhile(time.Hour, "blocked power-off:succeeded connect:succeeded identify:succeeded expect-report:succeeded insert-media:succeeded boot-once:succeeded power-on:succeeded await-report:failed fault:boot_silent@await-report",
+		func() { require.Contains(t, r.last().Fault.Message, "never asked what to boot") })
+	r.decide(contract.UpdateResume, 2*time.Hour)
 	require.Equal(t, tasks()["release"].happy, tasks()["release"].perform(r))
 }
 

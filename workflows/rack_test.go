@@ -44,6 +44,7 @@ type bmcFake struct {
 	silent   int                 // how many of them do not report
 	reports  contract.BootReport // of the others
 	late     bool                // the image reports although it was silent
+	begun    bool                // they had asked what to boot
 
 	machines []contract.BMC // of a round over the region
 	asked    []contract.AccessPageInput
@@ -158,7 +159,7 @@ func (f *bmcFake) claim(in contract.ClaimInput) (contract.None, error) {
 func (f *bmcFake) await(contract.BootRef) (contract.BootReport, error) {
 	m, there := f.world.Machine(bmcAddress)
 	if !there || !f.expected || m.Power != models.PowerOn || m.Boot == models.BootDisk || f.boots <= f.silent && !f.late {
-		return contract.BootReport{}, nil
+		return contract.BootReport{Begun: f.begun}, nil
 	}
 	out := f.reports
 	out.Reported = true

@@ -304,7 +304,8 @@ type BootRef struct {
 
 // BootReport is what a booted image reported.
 type BootReport struct {
-	Reported  bool              `json:"reported"` // false: not yet
+	Reported  bool              `json:"reported"`        // false: not yet
+	Begun     bool              `json:"begun,omitempty"` // the machine has asked what to boot
 	Inventory *models.Inventory `json:"inventory,omitempty"`
 	Wiped     []models.Wiped    `json:"wiped,omitempty"`
 	Error     string            `json:"error,omitempty"`

@@ -76,7 +76,7 @@ func baremetalPayloads(id models.ID, op contract.Operation, size models.Size, at
 		"observations":       contract.ObservationsRecorded{Changed: 1, Drifts: 2, Closed: 3},
 		"boot-expect":        contract.BootExpectInput{OperationID: id, BaremetalID: id, Boot: boot},
 		"boot-ref":           ref,
-		"boot-report":        contract.BootReport{Reported: true, Inventory: &inventory, Wiped: []models.Wiped{{Name: "sda", Serial: "D-1", SizeGiB: 1788, Method: "zero", Verified: true}}, Error: "why"},
+		"boot-report":        contract.BootReport{Reported: true, Begun: true, Inventory: &inventory, Wiped: []models.Wiped{{Name: "sda", Serial: "D-1", SizeGiB: 1788, Method: "zero", Verified: true}}, Error: "why"},
 	}
 }
 

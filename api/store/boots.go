@@ -56,14 +56,18 @@ func (s *Store) ExpectBoot(ctx context.Context, in contract.BootExpectInput) err
 // BootReported tells what the image of an operation's boot reported, if it did.
 func (s *Store) BootReported(ctx context.Context, ref contract.BootRef) (contract.BootReport, error) {
 	var raw []byte
-	err := s.Pool.QueryRow(ctx, "SELECT report FROM boots WHERE baremetal_id = $1 AND operation_id = $2 AND reported_at IS NOT NULL", ref.BaremetalID, ref.OperationID).Scan(&raw)
+	var begun, reported bool
+	err := s.Pool.QueryRow(ctx, "SELECT report, token_hash IS NOT NULL, reported_at IS NOT NULL FROM boots WHERE baremetal_id = $1 AND operation_id = $2", ref.BaremetalID, ref.OperationID).Scan(&raw, &begun, &reported)
 	if NotFound(err) {
 		return contract.BootReport{}, nil
 	}
 	if err != nil {
 		return contract.BootReport{}, fmt.Errorf("look for the report of baremetal %s: %w", ref.BaremetalID, err)
 	}
-	var out contract.BootReport
+	out := contract.BootReport{Begun: begun}
+	if !reported {
+		return out, nil
+	}
 	if err := json.Unmarshal(raw, &out); err != nil {
 		return contract.BootReport{}, fmt.Errorf("read the report of baremetal %s: %w", ref.BaremetalID, err)
 	}
