@@ -21,6 +21,14 @@ COPY --from=build /out/worker /yunshu-worker
 ENTRYPOINT ["/yunshu-worker"]
 CMD ["run", "--config", "/etc/yunshu/worker.yaml"]
 
+# A worker for regions with BMCs that speak only IPMI.
+FROM debian:bookworm-slim AS worker-ipmi
+RUN apt-get update && apt-get install -y --no-install-recommends ipmitool ca-certificates && rm -rf /var/lib/apt/lists/*
+COPY --from=build /out/worker /yunshu-worker
+USER nobody
+ENTRYPOINT ["/yunshu-worker"]
+CMD ["run", "--config", "/etc/yunshu/worker.yaml"]
+
 FROM base AS cli
 COPY --from=build /out/yunshu /yunshu
 ENTRYPOINT ["/yunshu"]

@@ -34,6 +34,7 @@ type Temporal struct {
 // Region is what a worker is told of one region. A part that is not there is not served.
 type Region struct {
 	VM *VM `mapstructure:"vm"`
+	BM *BM `mapstructure:"bm"`
 }
 
 // VM says which provider makes a region's virtual machines.
@@ -54,7 +55,7 @@ type VSphere struct {
 	ShutdownTimeout time.Duration `mapstructure:"shutdown_timeout"` // how long a guest may take to shut down
 }
 
-// Providers of virtual machines.
+// Providers of virtual machines. Of physical servers there is one in memory too.
 const (
 	ProviderVSphere = "vsphere"
 	ProviderMemory  = "memory"
@@ -92,6 +93,9 @@ func ReadWorker(file string) (Worker, error) {
 	for name, r := range w.Regions {
 		if r.VM != nil && r.VM.MaxConcurrent == 0 {
 			r.VM.MaxConcurrent = defaultMaxConcurrent
+		}
+		if r.BM != nil && r.BM.MaxConcurrent == 0 {
+			r.BM.MaxConcurrent = defaultBMCs
 		}
 		w.Regions[name] = r
 	}
@@ -146,12 +150,16 @@ func (w Worker) check() error {
 		if !models.ValidName(name) {
 			wrong(field, "a region's name is a DNS label")
 		}
-		vm := w.Regions[name].VM
-		if vm == nil {
-			wrong(field, "has no vm part, so this worker would have nothing to do there")
-			continue
+		r := w.Regions[name]
+		if r.VM == nil && r.BM == nil {
+			wrong(field, "has neither a vm nor a bm part, so this worker would have nothing to do there")
 		}
-		vm.check(field+".vm", wrong)
+		if r.VM != nil {
+			r.VM.check(field+".vm", wrong)
+		}
+		if r.BM != nil {
+			r.BM.check(field+".bm", wrong)
+		}
 	}
 	return errors.Join(errs...)
 }

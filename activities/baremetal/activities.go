@@ -20,7 +20,8 @@ type Options struct {
 	Keys     vault.Keys // the payload keys, which passwords are sealed with
 
 	MaxConcurrent   int           // BMCs that steps speak to at once, and that health rounds do; zero is 64
-	OpenTimeout     time.Duration // for a login; zero is 5 seconds
+	OpenTimeout     time.Duration // for a login; zero is 20 seconds
+	RoundTimeout    time.Duration // for a login in a health round, which shall not wait long for the dead; zero is 5 seconds
 	LookTimeout     time.Duration // for a whole look at one machine; zero is 90 seconds
 	PowerTimeout    time.Duration // for the power to become what was ordered; zero is 2 minutes
 	ShutdownTimeout time.Duration // for an operating system to shut down; zero is 90 seconds
@@ -42,7 +43,8 @@ type Activities struct {
 // New returns the activities of a region.
 func New(o Options) *Activities {
 	o.MaxConcurrent = cmp.Or(o.MaxConcurrent, 64)
-	o.OpenTimeout = cmp.Or(o.OpenTimeout, 5*time.Second)
+	o.OpenTimeout = cmp.Or(o.OpenTimeout, 20*time.Second)
+	o.RoundTimeout = cmp.Or(o.RoundTimeout, 5*time.Second)
 	o.LookTimeout = cmp.Or(o.LookTimeout, 90*time.Second)
 	o.PowerTimeout = cmp.Or(o.PowerTimeout, 2*time.Minute)
 	o.ShutdownTimeout = cmp.Or(o.ShutdownTimeout, 90*time.Second)

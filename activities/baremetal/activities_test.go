@@ -44,7 +44,7 @@ func newBench(t *testing.T, change ...func(*baremetal.Options)) *bench {
 	keys, err := vault.Parse("test=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
 	require.NoError(t, err)
 	b := &bench{T: t, p: memory.New(memory.Options{}), keys: keys, log: &bytes.Buffer{}}
-	o := baremetal.Options{Provider: b.p, Keys: keys, Poll: time.Millisecond, OpenTimeout: 50 * time.Millisecond,
+	o := baremetal.Options{Provider: b.p, Keys: keys, Poll: time.Millisecond, OpenTimeout: 50 * time.Millisecond, RoundTimeout: 50 * time.Millisecond,
 		PowerTimeout: time.Second, ShutdownTimeout: 50 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(b.log, nil))}
 	for _, c := range change {
 		c(&o)

@@ -22,34 +22,41 @@ type unseen []contract.Observation
 func (a *Activities) Observe(ctx context.Context, in contract.ObserveInput) (contract.ObservePage, error) {
 	gaveUp, stop := heartbeat[unseen](ctx)
 	defer stop()
-	out := contract.ObservePage{Observations: make([]contract.Observation, len(in.BMCs))}
-	known := map[models.ID]contract.Observation{}
-	for _, o := range gaveUp.Get() {
-		known[o.ID] = o
-	}
 	var mu sync.Mutex
-	var all sync.WaitGroup
-	for _, i := range a.deadFirst(in.BMCs) {
-		bmc := in.BMCs[i]
-		if o, is := known[bmc.ID]; is {
-			out.Observations[i] = o
-			continue
-		}
-		all.Go(func() {
-			o := a.observe(ctx, bmc)
-			out.Observations[i] = o
-			if o.Fault != nil && ctx.Err() == nil {
-				mu.Lock()
-				defer mu.Unlock()
-				gaveUp.Set(append(slices.Clip(gaveUp.Get()), o))
-			}
-		})
-	}
-	all.Wait()
+	out := a.page(ctx, in.BMCs, gaveUp.Get(), func(o contract.Observation) {
+		mu.Lock()
+		defer mu.Unlock()
+		gaveUp.Set(append(slices.Clip(gaveUp.Get()), o))
+	})
 	if err := ctx.Err(); err != nil {
 		return contract.ObservePage{}, contract.Error(err)
 	}
 	return out, nil
+}
+
+// page looks at machines, but for those that an earlier attempt found dead, and says which could not be seen.
+func (a *Activities) page(ctx context.Context, bmcs []contract.BMC, before unseen, gaveUp func(contract.Observation)) contract.ObservePage {
+	out := contract.ObservePage{Observations: make([]contract.Observation, len(bmcs))}
+	known := map[models.ID]contract.Observation{}
+	for _, o := range before {
+		known[o.ID] = o
+	}
+	var all sync.WaitGroup
+	for _, i := range a.deadFirst(bmcs) {
+		if o, is := known[bmcs[i].ID]; is {
+			out.Observations[i] = o
+			continue
+		}
+		all.Go(func() {
+			o := a.observe(ctx, bmcs[i])
+			out.Observations[i] = o
+			if o.Fault != nil && ctx.Err() == nil {
+				gaveUp(o)
+			}
+		})
+	}
+	all.Wait()
+	return out
 }
 
 // deadFirst is the order in which to look: who was dead the last time begins first, so that nobody waits for it at the end.
@@ -97,7 +104,7 @@ func (a *Activities) lookInLane(ctx context.Context, in contract.BMC) (seen cont
 		begun := time.Now()
 		ctx, cancel := context.WithTimeout(ctx, a.options.LookTimeout)
 		defer cancel()
-		err = a.session(ctx, t, func(ctx context.Context, bmc BMC) (err error) {
+		err = a.session(ctx, t, a.options.RoundTimeout, func(ctx context.Context, bmc BMC) (err error) {
 			seen, err = look(ctx, t, bmc)
 			return err
 		})

@@ -10,7 +10,7 @@ import (
 )
 
 // closeLimit is how long a logout may take. A session that could not be closed ends by itself some time.
-const closeLimit = 5 * time.Second
+const closeLimit = 2 * time.Second
 
 // target opens the sealed password.
 func (a *Activities) target(in contract.BMC) (Target, error) {
@@ -40,12 +40,12 @@ func (a *Activities) with(ctx context.Context, in contract.BMC, work func(contex
 	case <-ctx.Done():
 		return ended(ctx, t, models.CodeBusy, "was not asked: the worker speaks to as many others as it may")
 	}
-	return a.session(ctx, t, func(ctx context.Context, bmc BMC) error { return work(ctx, t, bmc) })
+	return a.session(ctx, t, a.options.OpenTimeout, func(ctx context.Context, bmc BMC) error { return work(ctx, t, bmc) })
 }
 
-// session opens a session, works, and closes it. The caller has the BMC to itself.
-func (a *Activities) session(ctx context.Context, t Target, work func(context.Context, BMC) error) error {
-	bmc, err := a.open(ctx, t)
+// session opens a session within a limit, works, and closes it. The caller has the BMC to itself.
+func (a *Activities) session(ctx context.Context, t Target, limit time.Duration, work func(context.Context, BMC) error) error {
+	bmc, err := a.open(ctx, t, limit)
 	if err != nil {
 		return err
 	}
@@ -56,16 +56,16 @@ func (a *Activities) session(ctx context.Context, t Target, work func(context.Co
 	return nil
 }
 
-// open logs in, within the time that a living BMC needs for it.
-func (a *Activities) open(ctx context.Context, t Target) (BMC, error) {
-	limited, cancel := context.WithTimeout(ctx, a.options.OpenTimeout)
+// open logs in within a limit.
+func (a *Activities) open(ctx context.Context, t Target, limit time.Duration) (BMC, error) {
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	bmc, err := a.options.Provider.Open(limited, t)
 	switch {
 	case err == nil:
 		return bmc, nil
 	case ctx.Err() == nil && limited.Err() != nil && models.AsFault(err) == nil:
-		return nil, t.Faultf(models.CodeUnreachable, "did not answer within %s. Bring it back, or correct its address; the step is tried again.", a.options.OpenTimeout).Because(err)
+		return nil, t.Faultf(models.CodeUnreachable, "did not answer within %s. Bring it back, or correct its address; the step is tried again.", limit).Because(err)
 	}
 	return nil, late(ctx, t, err)
 }

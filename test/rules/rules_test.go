@@ -21,12 +21,14 @@ func deps(t *testing.T, pkg string) []string {
 
 // A process or package and what must not be in it, by the beginning of the import path.
 var forbidden = map[string][]string{
-	"cmd/worker":          {"gorm.io/", "github.com/jackc/", "github.com/lib/pq", "github.com/gin-gonic/", "github.com/danielgtaylor/", module + "api", module + "workflows"},
-	"workers/region":      {"gorm.io/", "github.com/jackc/", module + "api", module + "workflows"},
-	"workflows":           {"gorm.io/", "github.com/jackc/", module + "api", module + "workers", "github.com/vmware/"},
-	"activities/contract": {"gorm.io/", "github.com/jackc/", module + "api", module + "workflows", "github.com/vmware/"},
-	"models":              {"gorm.io/", "github.com/jackc/", "go.temporal.io/", module + "api", module + "activities"},
-	"cmd/yunshu":          {"gorm.io/", "github.com/jackc/", "go.temporal.io/", module + "api", module + "models"},
+	"cmd/worker":           {"gorm.io/", "github.com/jackc/", "github.com/lib/pq", "github.com/gin-gonic/", "github.com/danielgtaylor/", module + "api", module + "workflows"},
+	"activities/baremetal": {"gorm.io/", "github.com/jackc/", module + "api", module + "workflows", module + "workers"},
+	"vault":                {"gorm.io/", "github.com/jackc/", "go.temporal.io/", module + "api", module + "models"},
+	"workers/region":       {"gorm.io/", "github.com/jackc/", module + "api", module + "workflows"},
+	"workflows":            {"gorm.io/", "github.com/jackc/", module + "api", module + "workers", "github.com/vmware/", "github.com/bmc-toolbox/"},
+	"activities/contract":  {"gorm.io/", "github.com/jackc/", module + "api", module + "workflows", "github.com/vmware/", "github.com/bmc-toolbox/"},
+	"models":               {"gorm.io/", "github.com/jackc/", "go.temporal.io/", module + "api", module + "activities"},
+	"cmd/yunshu":           {"gorm.io/", "github.com/jackc/", "go.temporal.io/", module + "api", module + "models"},
 }
 
 func TestNobodyLinksWhatTheyMustNotKnow(t *testing.T) {

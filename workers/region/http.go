@@ -2,7 +2,6 @@ package region
 
 import (
 	"encoding/json"
-	"maps"
 	"net/http"
 	"slices"
 
@@ -23,9 +22,9 @@ func (w *Worker) Handler() http.Handler {
 // readyz lists the regions that are not served yet.
 func (w *Worker) readyz(rw http.ResponseWriter, _ *http.Request) {
 	var waiting []string
-	for _, name := range slices.Sorted(maps.Keys(w.regions)) {
-		if !w.regions[name].isReady() {
-			waiting = append(waiting, name)
+	for _, r := range w.parts {
+		if !r.isReady() && !slices.Contains(waiting, r.region) {
+			waiting = append(waiting, r.region)
 		}
 	}
 	if len(waiting) > 0 {

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,10 +14,6 @@ import (
 	"go.temporal.io/sdk/worker"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/yunshu/yunshu/activities/contract"
-	"github.com/yunshu/yunshu/activities/vm"
-	"github.com/yunshu/yunshu/activities/vm/memory"
-	"github.com/yunshu/yunshu/activities/vm/vsphere"
 	"github.com/yunshu/yunshu/config"
 	"github.com/yunshu/yunshu/workers"
 )
@@ -36,18 +31,8 @@ const (
 type Worker struct {
 	temporal client.Client
 	logger   *slog.Logger
-	regions  map[string]*served
+	parts    []*served // by region, each as the configuration has it
 	registry *prometheus.Registry
-}
-
-// served is one region.
-type served struct {
-	hypervisor vm.Hypervisor
-	queue      string
-	limit      int
-
-	mu    sync.Mutex
-	ready bool
 }
 
 // New prepares a worker; it reaches neither Temporal nor a provider yet.
@@ -63,50 +48,31 @@ func New(ctx context.Context, c config.Worker, logger *slog.Logger) (*Worker, er
 	if err != nil {
 		return nil, err
 	}
-	w := &Worker{temporal: temporal, logger: logger, regions: map[string]*served{}, registry: registry}
-	for name, r := range c.Regions {
-		h, err := hypervisor(name, *r.VM, logger)
+	w := &Worker{temporal: temporal, logger: logger, registry: registry}
+	for _, name := range slices.Sorted(maps.Keys(c.Regions)) {
+		all, err := parts(name, c.Regions[name], c.PayloadKeys.Reveal(), logger)
 		if err != nil {
 			temporal.Close()
 			return nil, fmt.Errorf("prepare region %s: %w", name, err)
 		}
-		w.regions[name] = &served{hypervisor: h, queue: contract.VMQueue(name), limit: r.VM.MaxConcurrent}
+		w.parts = append(w.parts, all...)
 	}
 	return w, nil
-}
-
-// hypervisor returns the provider that the configuration names.
-func hypervisor(region string, c config.VM, logger *slog.Logger) (vm.Hypervisor, error) {
-	if c.Provider == config.ProviderMemory {
-		return memory.New(memory.Options{Region: region}), nil
-	}
-	return vsphere.New(vsphere.Options{
-		Region:          region,
-		URL:             c.VSphere.URL,
-		Username:        c.VSphere.Username,
-		PasswordFile:    c.VSphere.PasswordFile,
-		CAFile:          c.VSphere.CAFile,
-		Folder:          c.VSphere.Folder,
-		GuestTimeout:    c.VSphere.GuestTimeout,
-		ShutdownTimeout: c.VSphere.ShutdownTimeout,
-		MaxConcurrent:   c.MaxConcurrent,
-		Logger:          logger,
-	})
 }
 
 // Run serves until ctx ends, then stops gracefully: it takes no new work and lets short activities finish.
 func (w *Worker) Run(ctx context.Context) error {
 	defer w.temporal.Close()
 	all, ctx := errgroup.WithContext(ctx)
-	for name, r := range w.regions {
-		all.Go(func() error { return w.serve(ctx, name, r) })
+	for _, r := range w.parts {
+		all.Go(func() error { return w.serve(ctx, r) })
 	}
 	return all.Wait()
 }
 
-// serve runs one region's Temporal worker, as soon as Temporal is there.
-func (w *Worker) serve(ctx context.Context, name string, r *served) error {
-	logger := w.logger.With("region", name, "task_queue", r.queue)
+// serve runs the Temporal worker of one part of a region, as soon as Temporal is there.
+func (w *Worker) serve(ctx context.Context, r *served) error {
+	logger := w.logger.With("region", r.region, "task_queue", r.queue)
 	failed := make(chan error, 1)
 	for {
 		tw := w.worker(r, failed)
@@ -130,16 +96,16 @@ func (w *Worker) serve(ctx context.Context, name string, r *served) error {
 		logger.Info("stopping")
 		return nil
 	case err := <-failed:
-		return fmt.Errorf("serve region %s: %w", name, err)
+		return fmt.Errorf("serve %s of region %s: %w", r.queue, r.region, err)
 	}
 }
 
-// worker makes the Temporal worker of a region.
+// worker makes the Temporal worker of a part.
 func (w *Worker) worker(r *served, failed chan<- error) worker.Worker {
 	tw := worker.New(w.temporal, r.queue, worker.Options{
 		DisableWorkflowWorker:              true,
 		DisableRegistrationAliasing:        true,
-		MaxConcurrentActivityExecutionSize: activitiesPerChange * r.limit,
+		MaxConcurrentActivityExecutionSize: r.limit,
 		MaxHeartbeatThrottleInterval:       heartbeatEvery,
 		WorkerStopTimeout:                  stopTimeout,
 		OnFatalError: func(err error) {
@@ -149,22 +115,8 @@ func (w *Worker) worker(r *served, failed chan<- error) worker.Worker {
 			}
 		},
 	})
-	vm.Register(tw, vm.Activities{Hypervisor: r.hypervisor})
+	r.register(tw)
 	return tw
-}
-
-// setReady remembers whether the region is served.
-func (r *served) setReady(ready bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.ready = ready
-}
-
-// isReady reports whether the region is served.
-func (r *served) isReady() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.ready
 }
 
 // Finding is what Check says of one thing that a worker needs.
@@ -177,12 +129,13 @@ type Finding struct {
 func (w *Worker) Check(ctx context.Context) []Finding {
 	defer w.temporal.Close()
 	out := []Finding{w.checkTemporal(ctx)}
-	for _, name := range slices.Sorted(maps.Keys(w.regions)) {
-		if err := w.regions[name].hypervisor.Check(ctx); err != nil {
-			out = append(out, Finding{Sentence: fmt.Sprintf("Region %s: %v", name, err)})
+	for _, r := range w.parts {
+		sentence, err := r.check(ctx)
+		if err != nil {
+			out = append(out, Finding{Sentence: fmt.Sprintf("Region %s: %v", r.region, err)})
 			continue
 		}
-		out = append(out, Finding{OK: true, Sentence: fmt.Sprintf("Region %s: the provider answers and takes our login.", name)})
+		out = append(out, Finding{OK: true, Sentence: fmt.Sprintf("Region %s: %s", r.region, sentence)})
 	}
 	return out
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/yunshu/yunshu/models"
 	"github.com/yunshu/yunshu/test/temporal"
 	"github.com/yunshu/yunshu/test/vcenter"
+	"github.com/yunshu/yunshu/vault"
 	"github.com/yunshu/yunshu/workers"
 	"github.com/yunshu/yunshu/workers/region"
 )
@@ -26,7 +27,7 @@ import (
 const keys = "test=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
 func memoryRegion() config.Region {
-	return config.Region{VM: &config.VM{Provider: config.ProviderMemory, MaxConcurrent: 4}}
+	return config.Region{VM: &config.VM{Provider: config.ProviderMemory, MaxConcurrent: 4}, BM: &config.BM{Provider: config.ProviderMemory, MaxConcurrent: 4}}
 }
 
 func prepare(t *testing.T, address, namespace string, regions map[string]config.Region) *region.Worker {
@@ -54,8 +55,13 @@ func TestTwoWorkersServeTwoRegions(t *testing.T) {
 	asker.RegisterWorkflowWithOptions(func(ctx workflow.Context, queue string) (contract.HypervisorPage, error) {
 		return contract.VMHypervisors.Do(ctx, queue, "list", contract.Page{Limit: 3})
 	}, workflow.RegisterOptions{Name: "ask"})
+	asker.RegisterWorkflowWithOptions(func(ctx workflow.Context, queue string, bmc contract.BMC) (contract.BMPowered, error) {
+		return contract.BMSetPower.Do(ctx, queue, "power on", contract.BMPowerInput{BMC: bmc, On: true})
+	}, workflow.RegisterOptions{Name: "power"})
 	require.NoError(t, asker.Start())
 	t.Cleanup(asker.Stop)
+	secrets, err := vault.Parse(keys)
+	require.NoError(t, err)
 	for _, name := range []string{"tw", "jp"} {
 		runs := make([]client.WorkflowRun, 8)
 		for i := range runs {
@@ -68,6 +74,15 @@ func TestTwoWorkersServeTwoRegions(t *testing.T) {
 			require.Len(t, page.Hypervisors, 3)
 			require.Equal(t, name+"-a-01", page.Hypervisors[0].Name, "each region has its own provider")
 		}
+		id := models.NewID()
+		sealed, err := secrets.Seal("calvin", contract.SealedFor(id))
+		require.NoError(t, err)
+		run, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: models.NewID().String(), TaskQueue: "asker"}, "power", contract.BMQueue(name),
+			contract.BMC{ID: id, Name: name + "-r01-07", Address: "https://10.0.0.7", Username: "admin", Password: sealed})
+		require.NoError(t, err)
+		var powered contract.BMPowered
+		require.NoError(t, run.Get(t.Context(), &powered))
+		require.Equal(t, models.PowerOn, powered.Power, "and its own physical servers")
 	}
 	stop()
 	for range 2 {
@@ -98,8 +113,14 @@ func TestCheckSaysWhatIsInTheWay(t *testing.T) {
 		"c": with(func(v *config.VSphere) { v.CAFile = "" }),
 		"d": with(func(v *config.VSphere) { v.URL = "https://127.0.0.1:1/sdk" }),
 		"e": with(func(v *config.VSphere) { v.PasswordFile = "/nonexistent" }),
+		"f": {BM: &config.BM{Provider: config.ProviderMemory, MaxConcurrent: 4}},
+		"g": {BM: &config.BM{Provider: config.ProviderBmclib, MaxConcurrent: 4, Ipmitool: "/nonexistent"}},
 	}).Check(t.Context())
-	require.Len(t, got, 6)
+	require.Len(t, got, 8)
+	require.Equal(t, []region.Finding{
+		{OK: true, Sentence: "Region f: physical servers are kept in memory."},
+		{OK: true, Sentence: "Region g: BMCs are spoken to over Redfish. Those that speak only IPMI cannot be: install ipmitool, if there are any."},
+	}, got[6:])
 	require.Equal(t, region.Finding{OK: true, Sentence: "Temporal answers."}, got[0])
 	require.Equal(t, region.Finding{OK: true, Sentence: "Region a: the provider answers and takes our login."}, got[1])
 	for i, want := range []string{`refused the name or the password`, `certificate`, `reach|connect`, `password`} {

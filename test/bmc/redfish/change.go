@@ -20,6 +20,9 @@ func (m *Machine) patch(c *call) answer {
 		return p.answer()
 	}
 	m.changed()
+	if strings.HasPrefix(c.path, root+"/AccountService/") {
+		m.fleet.keeper.flush()
+	}
 	return m.get(c)
 }
 
@@ -169,6 +172,7 @@ func (m *Machine) postAccount(c *call, in map[string]any) answer {
 		return p.answer()
 	}
 	m.changed()
+	m.fleet.keeper.flush()
 	a := say(http.StatusCreated, d)
 	a.header.Set("Location", d["@odata.id"].(string))
 	return a
@@ -273,5 +277,6 @@ func (m *Machine) remove(c *call) answer {
 		return notFound(c.path).answer()
 	}
 	m.changed()
+	m.fleet.keeper.flush()
 	return say(http.StatusNoContent, nil)
 }

@@ -24,7 +24,7 @@ const (
 
 var kinds = []string{WrongPassword, Unavailable, Hang, HalfReply, ResetMidway, Dead, Refuse}
 
-// Fault is something wrong with a BMC. A zero field asks for no more than the others do.
+// Fault is something wrong with a BMC. A zero field asks for no more than the others do; of a Dead one only For counts.
 type Fault struct {
 	Kind string `json:"kind"`
 	// Method and Path choose the calls, such as POST and */Actions/ComputerSystem.Reset: a * stands for anything.
@@ -32,6 +32,7 @@ type Fault struct {
 	Path   string `json:"path,omitempty"`
 	// Action chooses the calls of an action: its name, such as ComputerSystem.Reset, or the way of a reset, such as ForceOff.
 	Action string `json:"action,omitempty"`
+	Skip   int    `json:"skip,omitempty"`  // how many such calls are let through first
 	Times  int    `json:"times,omitempty"` // how many calls meet it; 0: all
 	// After makes the call take effect and only the answer be lost; of Hang, Unavailable and ResetMidway.
 	After bool          `json:"after,omitempty"`
@@ -73,9 +74,41 @@ func (f *Fault) UnmarshalJSON(raw []byte) error {
 }
 
 type faults struct {
-	mu   sync.Mutex
-	all  []*Fault
-	mend chan struct{} // closed when what hangs shall end
+	mu       sync.Mutex
+	all      []*Fault
+	triggers []trigger
+	mend     chan struct{} // closed when what hangs shall end
+}
+
+// trigger is something to do when a call comes.
+type trigger struct {
+	method, pattern string
+	do              func()
+}
+
+// Before does something once, when the next call of a method to a path that a pattern fits has come and is not answered
+// yet: tell another serial number, pull a cable, kill whoever asks. A * stands for anything.
+func (m *Machine) Before(method, pattern string, do func()) {
+	m.faults.mu.Lock()
+	defer m.faults.mu.Unlock()
+	m.faults.triggers = append(m.faults.triggers, trigger{method, pattern, do})
+}
+
+// fire does what was to be done before this call.
+func (fs *faults) fire(r *http.Request) {
+	fs.mu.Lock()
+	var now []trigger
+	fs.triggers = slices.DeleteFunc(fs.triggers, func(t trigger) bool {
+		fits := t.method == r.Method && glob(t.pattern, r.URL.Path)
+		if fits {
+			now = append(now, t)
+		}
+		return fits
+	})
+	fs.mu.Unlock()
+	for _, t := range now {
+		t.do()
+	}
 }
 
 // Fail switches a fault on.
@@ -135,6 +168,10 @@ func (fs *faults) meet(r *http.Request, body []byte) *Fault {
 	defer fs.mu.Unlock()
 	for i, f := range fs.all {
 		if !f.matches(r, body) {
+			continue
+		}
+		if f.Skip > 0 {
+			f.Skip--
 			continue
 		}
 		if f.Times == 1 {

@@ -39,6 +39,7 @@ type keeper struct {
 	all     map[string]kept // by name, as they were written last
 	touched map[*Machine]bool
 	wake    chan struct{}
+	flushes chan chan struct{}
 	quit    chan struct{}
 	done    chan struct{}
 	once    sync.Once
@@ -66,7 +67,7 @@ func newKeeper(file string, all map[string]kept) *keeper {
 	if file == "" {
 		return nil
 	}
-	k := &keeper{file: file, all: maps.Clone(all), touched: map[*Machine]bool{}, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+	k := &keeper{file: file, all: maps.Clone(all), touched: map[*Machine]bool{}, wake: make(chan struct{}, 1), flushes: make(chan chan struct{}), quit: make(chan struct{}), done: make(chan struct{})}
 	go k.run()
 	return k
 }
@@ -85,17 +86,38 @@ func (k *keeper) touch(m *Machine) {
 func (k *keeper) run() {
 	defer close(k.done)
 	for {
+		var waiting []chan struct{}
 		select {
 		case <-k.wake:
+			select {
+			case <-time.After(settle): // changes come in bursts
+			case c := <-k.flushes:
+				waiting = append(waiting, c)
+			case <-k.quit:
+			}
+		case c := <-k.flushes:
+			waiting = append(waiting, c)
 		case <-k.quit:
 			k.save()
 			return
 		}
-		select {
-		case <-time.After(settle): // changes come in bursts
-		case <-k.quit:
-		}
 		k.save()
+		for _, c := range waiting {
+			close(c)
+		}
+	}
+}
+
+// flush returns when all that was touched before is on disk. What a client was told of a password must not be lost.
+func (k *keeper) flush() {
+	if k == nil {
+		return
+	}
+	written := make(chan struct{})
+	select {
+	case k.flushes <- written:
+		<-written
+	case <-k.done:
 	}
 }
 

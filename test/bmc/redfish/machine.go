@@ -7,9 +7,11 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/yunshu/yunshu/test/bmc"
+	"github.com/yunshu/yunshu/test/bmc/guest"
 )
 
 // Machine is one simulated server and its BMC.
@@ -59,7 +61,7 @@ func newMachine(f *Fleet, index int) *Machine {
 		m.host.power, m.host.booted.Device = on, bmc.Disk
 	}
 	m.record("OK", "System event log initialised")
-	m.guest = &idle{takes: f.options.Shutdown}
+	m.guest = guest.New(guest.Options{ShutdownDelay: f.options.Shutdown})
 	if f.options.Guest != nil {
 		m.guest = f.options.Guest(m)
 	}
@@ -97,15 +99,29 @@ func (m *Machine) away() bool {
 	return m.restarting
 }
 
+// patience is how long an address may still be that of a simulator that was killed a moment ago.
+const patience = 3 * time.Second
+
+func bind(at string) (net.Listener, error) {
+	for until := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		l, err := net.Listen("tcp", at)
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(until) {
+			return l, err
+		}
+	}
+}
+
 func (m *Machine) listen(at string) error {
-	l, err := net.Listen("tcp", at)
+	l, err := bind(at)
 	if err != nil {
 		return err
 	}
 	m.mu.Lock()
 	m.listener, m.address = l, l.Addr().String()
 	m.mu.Unlock()
-	secure := tls.NewListener(machineListener{l, m}, &tls.Config{GetCertificate: m.certificate, MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true})
+	secure := tls.NewListener(machineListener{l, m}, &tls.Config{GetCertificate: m.certificate, MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true,
+		CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256}, // others cost a busy fleet more than they are worth on loopback
+	})
 	m.fleet.serving.Go(func() error {
 		if err := m.fleet.server.Serve(secure); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			return fmt.Errorf("serve the BMC of %s: %w", m.Name, err)

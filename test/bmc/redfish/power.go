@@ -3,7 +3,6 @@ package redfish
 import (
 	"fmt"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/yunshu/yunshu/test/bmc"
@@ -19,19 +18,16 @@ const (
 
 // What can happen to a machine; see Events.
 const (
-	PowerOn  = "power-on"  // power was applied
-	PowerOff = "power-off" // power was cut, by force or after the guest stopped
-	Reset    = "reset"     // started again without losing power
-	Shutdown = "shutdown"  // the guest was asked to stop
-	NMI      = "nmi"
-	BMCReset = "bmc-reset"
+	PowerOn  = bmc.PowerOn
+	PowerOff = bmc.PowerOff
+	Reset    = bmc.Reset
+	Shutdown = bmc.Shutdown
+	NMI      = bmc.NMI
+	BMCReset = bmc.BMCReset
 )
 
-// Event is something that happened to a machine. A power cycle is a PowerOff and a PowerOn.
-type Event struct {
-	Kind string    `json:"kind"`
-	At   time.Time `json:"at"`
-}
+// Event is something that happened to a machine.
+type Event = bmc.Event
 
 // host is the power of a machine and what it runs.
 type host struct {
@@ -70,15 +66,7 @@ func (m *Machine) Events() []Event {
 }
 
 // Happened returns how often something of a kind happened.
-func (m *Machine) Happened(kind string) int {
-	n := 0
-	for _, e := range m.Events() {
-		if e.Kind == kind {
-			n++
-		}
-	}
-	return n
-}
+func (m *Machine) Happened(kind string) int { return bmc.Count(m.Events(), kind) }
 
 // IgnoreShutdown makes the guest deaf to the power button, as one is that hangs.
 func (m *Machine) IgnoreShutdown(ignore bool) {
@@ -249,36 +237,4 @@ func (m *Machine) tell(what func() error) {
 	if err := what(); err != nil {
 		fmt.Fprintf(os.Stderr, "the guest of %s: %v\n", m.Name, err)
 	}
-}
-
-// idle is a guest that does nothing but stop.
-type idle struct {
-	takes time.Duration
-
-	mu    sync.Mutex
-	boot  bmc.Boot
-	timer *time.Timer
-}
-
-func (i *idle) Start(b bmc.Boot) error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.boot = b
-	return nil
-}
-
-func (i *idle) Shutdown() error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.timer = time.AfterFunc(i.takes, i.boot.Stopped)
-	return nil
-}
-
-func (i *idle) Stop() error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.timer != nil {
-		i.timer.Stop()
-	}
-	return nil
 }

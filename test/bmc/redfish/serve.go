@@ -112,6 +112,7 @@ func (f *Fleet) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	c := &call{Request: r, m: m, path: strings.TrimSuffix(r.URL.Path, "/"), raw: raw}
 	m.calls.count(r.Method, c.path)
+	m.faults.fire(r)
 	if !m.wait(r) || m.gone() {
 		panic(http.ErrAbortHandler)
 	}
