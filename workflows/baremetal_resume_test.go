@@ -5,9 +5,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
+	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
 
 	servers "github.com/yunshu/yunshu/activities/baremetal/memory"
 	"github.com/yunshu/yunshu/activities/contract"
@@ -294,4 +297,20 @@ func TestAMachineJoinsWhenItsHostIsThere(t *testing.T) {
 	r.env.ExecuteWorkflow("baremetal.join", contract.BaremetalJoinInput{Operation: r.of("baremetal.join"), UUID: uuid})
 	require.Equal(t, "succeeded find-host bm:in_use,hypervisor,linked | off disk", r.ending())
 	require.Equal(t, "host-9", r.last().Baremetal.Host.Ref)
+}
+
+// TestAStepThatWaitedForItsRegionAsksAnew has the address change while no worker of the region is there.
+func TestAStepThatWaitedForItsRegionAsksAnew(t *testing.T) {
+	t.Parallel()
+	r := newRack(t)
+	r.db.Mend("https://10.0.0.99", bmcPassword)
+	away := 3
+	r.env.OnActivity(contract.BMProbe.Name, mock.Anything, mock.Anything).Return(func(ctx context.Context, in contract.BMC) (contract.Probed, error) {
+		if away--; away >= 0 {
+			r.db.Mend(bmcAddress, bmcPassword)
+			return contract.Probed{}, temporal.NewTimeoutError(enums.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
+		}
+		return r.bmcs.Probe(ctx, in)
+	})
+	require.Equal(t, enrolled, r.enroll())
 }

@@ -204,3 +204,17 @@ func TestARunThatWasOvertakenLeavesTheServerAlone(t *testing.T) {
 		require.Zero(t, r.machine().Logins, kind)
 	}
 }
+
+func TestAWaitForAReportIsCancelled(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[string]string{
+		"discover": "cancelled connect identify inventory expect-report:undone boot-once:undone power-off:undone power-on await-report:failed bm:off fault:cancelled@ | off disk",
+		"lease":    "cancelled connect identify expect-report:undone insert-media:undone boot-once:undone power-off:undone power-on await-report:failed bm:available,spare,off fault:cancelled@ | off disk",
+		"release":  "cancelled power-off connect identify expect-report:undone insert-media:undone boot-once:undone power-on:undone await-report:failed bm:failed,spare,off,unusable fault:cancelled@ | off disk",
+	} {
+		r := newRack(t)
+		r.db.silent = 9
+		r.env.RegisterDelayedCallback(r.env.CancelWorkflow, 10*time.Minute)
+		require.Equal(t, want, tasks()[kind].perform(r))
+	}
+}
