@@ -272,6 +272,7 @@ func TestARetiredMachineMayBeDead(t *testing.T) {
 		r.servers.SetFault(bmcAddress, servers.Gone)
 		r.env.RegisterDelayedCallback(r.env.CancelWorkflow, time.Minute)
 		require.Equal(t, "cancelled power-off:failed bm:maintenance fault:cancelled@ | off disk", retire(r, true))
+		require.True(t, models.BaremetalTransitions.Allows(models.BaremetalRetiring, models.BaremetalMaintenance), "or it would stay retiring")
 	})
 	t.Run("nobody decides", func(t *testing.T) {
 		t.Parallel()
