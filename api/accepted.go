@@ -13,10 +13,13 @@ import (
 func describeAccepted(h huma.API) {
 	schemas := h.OpenAPI().Components.Schemas
 	operation := schemas.Schema(reflect.TypeFor[Operation](), true, "Operation")
+	lease := schemas.Schema(reflect.TypeFor[LeasePlan](), true, "LeasePlan")
 	plans := map[string]*huma.Schema{
 		"create-vm":        schemas.Schema(reflect.TypeFor[VMPlan](), true, "VMPlan"),
 		"drain-baremetal":  schemas.Schema(reflect.TypeFor[DrainPlan](), true, "DrainPlan"),
 		"create-baremetal": schemas.Schema(reflect.TypeFor[Baremetal](), true, "Baremetal"),
+		"create-lease":     lease,
+		"lease-baremetal":  lease,
 	}
 	for _, item := range h.OpenAPI().Paths {
 		for _, op := range []*huma.Operation{item.Post, item.Delete} {

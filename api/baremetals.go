@@ -43,6 +43,7 @@ type Baremetal struct {
 	Model               string                `json:"model" doc:"Make and model." example:"PowerEdge R760"`
 	MaintenanceMark
 	SeenAt *time.Time `json:"seen_at,omitempty" doc:"When an import last saw it." example:"2026-11-23T08:00:00Z"`
+	Leased
 	Stamps
 }
 
@@ -63,6 +64,9 @@ type listBaremetalsInput struct {
 	Role   string `query:"role" enum:"hypervisor,k8s_node,leased,spare" doc:"Only with this role." example:"hypervisor"`
 	State  string `query:"state" enum:"enrolling,available,in_use,maintenance,failed,retiring" doc:"Only in this state." example:"in_use"`
 	Name   string `query:"name" maxLength:"255" doc:"Only with this name." example:"esx-01"`
+
+	Tenant  string `query:"tenant" maxLength:"255" doc:"Only those that this tenant leases, by full name or id." example:"acme/dev"`
+	Subtree bool   `query:"subtree" doc:"With the tenant, also everything below it."`
 }
 
 type updateBaremetalInput struct {
@@ -85,7 +89,8 @@ func (in *updateBaremetalInput) Resolve(huma.Context) []error {
 }
 
 func (a *API) registerBaremetals(h huma.API) {
-	register(h, endpoint{ID: "list-baremetals", Method: http.MethodGet, Path: "/v1/baremetals", Action: "baremetal.read", Summary: "List physical servers"}, a.listBaremetals)
+	register(h, endpoint{ID: "list-baremetals", Method: http.MethodGet, Path: "/v1/baremetals", Action: "baremetal.read", Summary: "List physical servers",
+		Description: "A tenant's people see those that the tenant leases, without what is the platform's business: where they stand, and how they are driven."}, a.listBaremetals)
 	register(h, endpoint{ID: "get-baremetal", Method: http.MethodGet, Path: "/v1/baremetals/{id}", Action: "baremetal.read", Summary: "Show a physical server",
 		Description: "The machines on it are at /v1/vms?baremetal={id}."}, a.getBaremetal)
 	register(h, endpoint{ID: "update-baremetal", Method: http.MethodPatch, Path: "/v1/baremetals/{id}", Action: "baremetal.update", Summary: "Change a physical server",
@@ -93,30 +98,33 @@ func (a *API) registerBaremetals(h huma.API) {
 }
 
 func (a *API) listBaremetals(ctx context.Context, in *listBaremetalsInput) (*ListOutput[Baremetal], error) {
-	filters := []string{in.Region, in.Group, in.Rack, in.Role, in.State, in.Name}
+	filters := []string{in.Region, in.Group, in.Rack, in.Role, in.State, in.Name, in.Tenant, onOff(in.Subtree)}
 	page, err := afterOrNone(in.Paging, filters...)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.mayRead(ctx, "baremetal"); err != nil {
+	f := store.BaremetalFilter{Region: in.Region, Group: in.Group, Rack: in.Rack, Role: in.Role, State: in.State, Name: in.Name, IDPage: page}
+	wire := baremetal
+	if !a.seesHardware(ctx) {
+		wire = func(b store.Baremetal) Baremetal { return theirs(baremetal(b)) }
+		f.Rack = "" // a filter too would tell where they stand
+	}
+	if f.Tenant, f.Within, err = a.reach(ctx, in.Tenant, in.Subtree); err != nil {
 		return nil, err
 	}
-	servers, err := a.store.Baremetals(ctx, store.BaremetalFilter{Region: in.Region, Group: in.Group, Rack: in.Rack, Role: in.Role, State: in.State, Name: in.Name, IDPage: page})
+	servers, err := a.store.Baremetals(ctx, f)
 	if err != nil {
 		return nil, err
 	}
-	return pageOf(in.Paging, servers, func(b store.Baremetal) string { return b.ID.String() }, baremetal, filters...), nil
+	return pageOf(in.Paging, servers, func(b store.Baremetal) string { return b.ID.String() }, wire, filters...), nil
 }
 
 func (a *API) getBaremetal(ctx context.Context, in *ByID) (*Resource[Baremetal], error) {
-	if err := a.mayReadOne(ctx, "baremetal", in.ID); err != nil {
-		return nil, err
-	}
-	b, err := a.store.Baremetal(ctx, in.ID)
+	b, err := a.visibleBaremetal(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return seen(baremetal(b), b.Version)
+	return seen(b, b.Version)
 }
 
 func (a *API) updateBaremetal(ctx context.Context, in *updateBaremetalInput) (*Resource[Baremetal], error) {
@@ -184,7 +192,7 @@ func baremetal(b store.Baremetal) Baremetal {
 	out := Baremetal{
 		ID: b.ID, Region: b.Region, Name: b.Name, Role: b.Role, State: b.State, RackID: b.RackID, Rack: text(b.Rack), GroupID: b.GroupID, Group: text(b.Group),
 		Capacity: Size(b.Size), Connected: b.Connected, Maintenance: b.Maintenance, ProviderMaintenance: b.ProviderMaintenance, MaintenanceMark: maintenanceMark(b.Baremetal),
-		RackUnit: b.RackUnit, RackHeight: b.RackHeight, Labels: b.Labels, Power: b.Power, Health: b.Health, Unfit: b.Unfit,
+		RackUnit: b.RackUnit, RackHeight: b.RackHeight, Labels: b.Labels, Power: b.Power, Health: b.Health, Unfit: b.Unfit, Leased: leased(b),
 		BMC: bmc(b), Serial: b.Serial, Vendor: b.Vendor, HardwareUUID: b.HardwareUUID, ProviderRef: b.ProviderRef, Cluster: b.Cluster, Model: b.Model, SeenAt: utc(b.SeenAt), Stamps: stamps(b.Stamps),
 	}
 	if out.Labels == nil {

@@ -60,7 +60,7 @@ func foreigners(t *testing.T) []foreigner {
 // mine are the ids of what is acme/dev's: nobody else may ever be shown one.
 func (w *world) mine() []string {
 	var out []string
-	for _, kind := range []string{"tenants", "vms", "operations", "ip-addresses", "assignments", "role-bindings", "tokens", "private-subnets"} {
+	for _, kind := range []string{"tenants", "vms", "operations", "ip-addresses", "assignments", "role-bindings", "tokens", "private-subnets", "leased-baremetals"} {
 		out = append(out, w.ids[kind].String())
 	}
 	return out
@@ -101,6 +101,9 @@ func TestAccessAcrossTenants(t *testing.T) {
 		for _, op := range endpoints(f.api) {
 			if strings.HasPrefix(op.Path, "/v1/subnets/{id}") { // of subnets, some are everyone's and some a tenant's
 				f.sameAt(op, strings.Replace(op.Path, "{id}", f.ids["private-subnets"].String(), 1))
+			}
+			if strings.HasPrefix(op.Path, "/v1/baremetals/{id}") { // of baremetals, some are the platform's and some a tenant's
+				f.sameAt(op, strings.Replace(op.Path, "{id}", f.ids["leased-baremetals"].String(), 1))
 			}
 		}
 	}

@@ -22,6 +22,7 @@ type Image struct {
 	Description   string            `json:"description" doc:"What it is." example:"Ubuntu 24.04 LTS with guest tools"`
 	MinStorageGiB int64             `json:"min_storage_gib" doc:"The least storage that a machine made from it needs." example:"10"`
 	Templates     map[string]string `json:"templates" doc:"The provider's template of each region in which the image is available." example:"{\"tw\":\"ubuntu-24.04-template\"}"`
+	Bootable
 	Stamps
 }
 
@@ -34,13 +35,15 @@ type createImageInput struct {
 		Description   string            `json:"description,omitempty" maxLength:"1000" doc:"What it is." example:"Ubuntu 24.04 LTS with guest tools"`
 		MinStorageGiB int64             `json:"min_storage_gib,omitempty" minimum:"1" maximum:"1048576" default:"1" doc:"The least storage that a machine made from it needs." example:"10"`
 		Templates     map[string]string `json:"templates,omitempty" maxProperties:"1000" doc:"The provider's template of each region in which the image is available." example:"{\"tw\":\"ubuntu-24.04-template\"}"`
+		NewBootable
 	}
 }
 
 type listImagesInput struct {
 	Paging
-	Region string `query:"region" maxLength:"63" doc:"Only those available in this region." example:"tw"`
-	Name   string `query:"name" maxLength:"63" doc:"Only with this name." example:"ubuntu-24-04"`
+	Region  string `query:"region" maxLength:"63" doc:"Only those available in this region." example:"tw"`
+	Name    string `query:"name" maxLength:"63" doc:"Only with this name." example:"ubuntu-24-04"`
+	Purpose string `query:"purpose" enum:"provision,wipe,discovery" doc:"Only for this purpose." example:"provision"`
 }
 
 type updateImageInput struct {
@@ -51,6 +54,7 @@ type updateImageInput struct {
 		Description   *string            `json:"description,omitempty" maxLength:"1000" doc:"What it is." example:"Ubuntu 24.04 LTS with guest tools"`
 		MinStorageGiB *int64             `json:"min_storage_gib,omitempty" minimum:"1" maximum:"1048576" doc:"The least storage that a machine made from it needs." example:"10"`
 		Templates     *map[string]string `json:"templates,omitempty" maxProperties:"1000" doc:"All templates, by region; replaces those there were." example:"{\"tw\":\"ubuntu-24.04-template\"}"`
+		OtherBootable
 	}
 }
 
@@ -64,25 +68,27 @@ func (a *API) registerImages(h huma.API) {
 		Summary: "Remove an image", Description: "Removes an image that no machine was made from."}, a.deleteImage)
 }
 
-// templatesExist refuses templates in regions that there are not, and templates without a name.
-func templatesExist(tx *gorm.DB, templates map[string]string) error {
-	names := slices.Sorted(maps.Keys(templates))
-	unknown, err := store.UnknownRegions(tx, names)
+// availableWhere refuses templates and boots in regions that there are not, and those that cannot be.
+func availableWhere(tx *gorm.DB, i models.Image) error {
+	regions := slices.Sorted(maps.Keys(i.Templates))
+	unknown, err := store.UnknownRegions(tx, slices.Concat(regions, slices.Collect(maps.Keys(i.Boot))))
 	if err != nil {
 		return err
 	}
 	var wrong []models.FieldError
-	for _, name := range names {
+	for _, name := range regions {
 		at := fmt.Sprintf("body.templates.%s", name)
-		switch template := templates[name]; {
+		switch template := i.Templates[name]; {
 		case slices.Contains(unknown, name):
-			wrong = append(wrong, models.FieldError{Field: "body.templates", Message: "there is no region of one of these names"})
+			wrong = append(wrong, models.FieldError{Field: "body.templates", Message: noSuchRegion})
 		case template == "" || len(template) > 255:
 			wrong = append(wrong, models.FieldError{Field: at, Message: "must have 1 to 255 characters"})
 		}
 	}
-	return faulty(slices.Compact(wrong))
+	return faulty(slices.Compact(append(wrong, bootMistakes(i.Boot, unknown)...)))
 }
+
+const noSuchRegion = "there is no region of one of these names"
 
 func (a *API) createImage(ctx context.Context, in *createImageInput) (*Resource[Image], error) {
 	b := in.Body
@@ -90,8 +96,9 @@ func (a *API) createImage(ctx context.Context, in *createImageInput) (*Resource[
 	if i.Templates == nil {
 		i.Templates = map[string]string{}
 	}
+	b.NewBootable.of(&i)
 	answer, err := platformWrite(ctx, a, trial(change(ctx, "image.create"), in.DryRun), func(tx *gorm.DB) (store.Answer[Image], error) {
-		if err := templatesExist(tx, i.Templates); err != nil {
+		if err := availableWhere(tx, i); err != nil {
 			return store.Answer[Image]{}, err
 		}
 		if err := store.CreateImage(tx, &i); err != nil {
@@ -107,7 +114,7 @@ func (a *API) createImage(ctx context.Context, in *createImageInput) (*Resource[
 }
 
 func (a *API) listImages(ctx context.Context, in *listImagesInput) (*ListOutput[Image], error) {
-	filters := []string{in.Region, in.Name}
+	filters := []string{in.Region, in.Name, in.Purpose}
 	page, err := afterOrNone(in.Paging, filters...)
 	if err != nil {
 		return nil, err
@@ -115,7 +122,7 @@ func (a *API) listImages(ctx context.Context, in *listImagesInput) (*ListOutput[
 	if err := a.mayRead(ctx, "image"); err != nil {
 		return nil, err
 	}
-	images, err := a.store.Images(ctx, store.ImageFilter{Region: in.Region, Name: in.Name, IDPage: page})
+	images, err := a.store.Images(ctx, store.ImageFilter{Region: in.Region, Name: in.Name, Purpose: in.Purpose, IDPage: page})
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +154,8 @@ func (a *API) updateImage(ctx context.Context, in *updateImageInput) (*Resource[
 		set(&i.Description, in.Body.Description)
 		set(&i.MinStorageGiB, in.Body.MinStorageGiB)
 		set(&i.Templates, in.Body.Templates)
-		if err := templatesExist(tx, i.Templates); err != nil {
+		in.Body.OtherBootable.of(&i)
+		if err := availableWhere(tx, i); err != nil {
 			return none, err
 		}
 		if err := store.UpdateImage(tx, i); err != nil {
@@ -177,5 +185,5 @@ func (a *API) deleteImage(ctx context.Context, in *deleteInput) (*struct{}, erro
 }
 
 func image(i models.Image) Image {
-	return Image{ID: i.ID, Name: i.Name, OS: i.OS, Description: i.Description, MinStorageGiB: i.MinStorageGiB, Templates: i.Templates, Stamps: stamps(i.Stamps)}
+	return Image{ID: i.ID, Name: i.Name, OS: i.OS, Description: i.Description, MinStorageGiB: i.MinStorageGiB, Templates: i.Templates, Bootable: bootable(i), Stamps: stamps(i.Stamps)}
 }

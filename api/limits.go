@@ -19,6 +19,8 @@ type RateLimits struct {
 	PerToken  float64 // requests a second; for a moment twice as many
 	PerTenant float64 // of all who have a role on the tenant together, unless they have one on the platform
 	Heavy     int     // expensive reads at once
+
+	PerMachine float64 // requests a second of machines that boot, from one address
 }
 
 // limiter counts requests by token and by tenant.

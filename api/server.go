@@ -40,6 +40,7 @@ type Options struct {
 	Version    string               // of the program
 	Limits     RateLimits           // of each client; zero: none
 	SignIn     SignInOptions        // whom to believe; without a provider nobody signs in
+	BootURL    string               // of the gateway as physical machines reach it when they boot; empty: as they do
 
 	TrustedProxies []string // networks whose X-Forwarded-For tells who really asks; none: nobody is believed
 }
@@ -102,6 +103,7 @@ func New(o Options) *API {
 	a.engine.NoRoute(noRoute)
 	a.engine.NoMethod(noMethod)
 	a.plainRoutes(o.Metrics)
+	a.registerBoot(o.Metrics, o.BootURL)
 	a.huma = humagin.NewWithGroup(a.engine, a.engine.Group("/", a.authenticate, a.auditRefusals, a.admit, a.readBody, checkText, conditional), config())
 	a.routes(a.huma)
 	return a
@@ -143,6 +145,7 @@ func (a *API) routes(h huma.API) {
 	a.registerBaremetalActions(h)
 	a.registerMarkFailed(h)
 	a.registerInventory(h)
+	a.registerLeases(h)
 	a.registerImages(h)
 	a.registerFlavors(h)
 	a.registerSubnets(h)

@@ -29,6 +29,9 @@ type Gateway struct {
 	RequestsPerTenant float64 // YUNSHU_REQUESTS_PER_TENANT, a second; 0: no limit
 	HeavyReads        int     // YUNSHU_HEAVY_READS at once; 0: no limit
 
+	BootURL            string  // YUNSHU_BOOT_URL: the gateway as booting machines reach it; empty: as they do
+	RequestsPerMachine float64 // YUNSHU_REQUESTS_PER_MACHINE: of booting machines, a second from one address; 0: no limit
+
 	SignIn SignIn
 }
 
@@ -46,6 +49,7 @@ func environment() *viper.Viper {
 	v.SetDefault("requests_per_token", 200)
 	v.SetDefault("requests_per_tenant", 1000)
 	v.SetDefault("heavy_reads", 4)
+	v.SetDefault("requests_per_machine", 5)
 	v.SetDefault("oidc_client_id", defaultClientID)
 	v.SetDefault("oidc_groups_claim", defaultGroupsClaim)
 	v.SetDefault("sign_in_lifetime", defaultLifetime)
@@ -117,6 +121,12 @@ func ReadGateway() (Gateway, error) {
 	if g.RequestsPerTenant, err = requestRate(v, "requests_per_tenant"); err != nil {
 		wrong = append(wrong, err)
 	}
+	if g.RequestsPerMachine, err = requestRate(v, "requests_per_machine"); err != nil {
+		wrong = append(wrong, err)
+	}
+	if g.BootURL = v.GetString("boot_url"); g.BootURL != "" && !plainAddress(g.BootURL) {
+		wrong = append(wrong, errors.New("YUNSHU_BOOT_URL must be where booting machines reach the gateway, such as http://10.0.0.1:8080, without user, query or spaces"))
+	}
 	if g.HeavyReads, err = strconv.Atoi(v.GetString("heavy_reads")); err != nil || g.HeavyReads < 0 {
 		wrong = append(wrong, errors.New("YUNSHU_HEAVY_READS must be a number, or 0 for no limit"))
 	}
@@ -168,6 +178,13 @@ func checkAddress(name, address string) error {
 		return fmt.Errorf("%s must be an address with a port, such as 127.0.0.1:8080; it is %q", name, address)
 	}
 	return nil
+}
+
+// plainAddress reports whether a text is an address that may stand in a boot script.
+func plainAddress(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil && u.RawQuery == "" && u.Fragment == "" &&
+		!strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' || r == '$' || r == '\\' })
 }
 
 func requestRate(v *viper.Viper, name string) (float64, error) {

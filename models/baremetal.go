@@ -1,6 +1,11 @@
 package models
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
 
 // Roles of a baremetal.
 const (
@@ -170,6 +175,44 @@ func (i Inventory) Capacity() Size {
 	}
 	s.GPU = int64(len(i.GPUs))
 	return s
+}
+
+// With adds what another look at the same machine found, such as one from inside it. What this one says stays as it is,
+// and is filled up where it says nothing.
+func (i Inventory) With(other Inventory) Inventory {
+	i.UUID, i.Serial = cmp.Or(i.UUID, other.UUID), cmp.Or(i.Serial, other.Serial)
+	i.Vendor, i.Model, i.BIOS = cmp.Or(i.Vendor, other.Vendor), cmp.Or(i.Model, other.Model), cmp.Or(i.BIOS, other.BIOS)
+	i.CPUs = either(i.CPUs, other.CPUs)
+	i.Memory = either(i.Memory, other.Memory)
+	i.Disks = union(i.Disks, other.Disks, func(d Disk) string { return d.Serial })
+	i.NICs = union(i.NICs, other.NICs, func(n NIC) string { return n.MAC })
+	i.GPUs = union(i.GPUs, other.GPUs, func(g GPU) string { return g.Serial })
+	i.Firmware = union(i.Firmware, other.Firmware, func(f Firmware) string { return f.Name })
+	return i
+}
+
+// either is the first list that says something.
+func either[T any](a, b []T) []T {
+	if len(a) > 0 {
+		return a
+	}
+	return b
+}
+
+// union is the first list with the parts of the second that it lacks. Parts without a key cannot be told apart, so then it
+// is one of the lists.
+func union[T any](a, b []T, key func(T) string) []T {
+	nameless := func(p T) bool { return key(p) == "" }
+	if len(a) == 0 || slices.ContainsFunc(a, nameless) || slices.ContainsFunc(b, nameless) {
+		return either(a, b)
+	}
+	out := slices.Clone(a)
+	for _, p := range b {
+		if !slices.ContainsFunc(a, func(q T) bool { return strings.EqualFold(key(p), key(q)) }) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // Sensor is one reading of a machine.

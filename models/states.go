@@ -103,7 +103,7 @@ var (
 		BaremetalInUse:       {BaremetalAvailable, BaremetalMaintenance, BaremetalFailed},
 		BaremetalMaintenance: {BaremetalAvailable, BaremetalInUse, BaremetalFailed, BaremetalRetiring},
 		BaremetalFailed:      {BaremetalAvailable, BaremetalInUse, BaremetalMaintenance, BaremetalRetiring},
-		BaremetalRetiring:    {BaremetalGone, BaremetalAvailable, BaremetalFailed}, // back, if it is cancelled in time
+		BaremetalRetiring:    {BaremetalGone, BaremetalAvailable, BaremetalMaintenance, BaremetalFailed}, // back, if it is cancelled in time
 	}
 	OperationTransitions = Transitions[OperationState]{
 		OperationAccepted:   {OperationRunning, OperationCancelling, OperationSucceeded, OperationFailed, OperationCancelled},

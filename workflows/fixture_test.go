@@ -21,14 +21,15 @@ import (
 
 // gatewayFake keeps reports as the gateway would: in order, each number once.
 type gatewayFake struct {
-	mu       sync.Mutex
-	reports  []contract.Report
-	findings contract.Findings
-	recorded []contract.Hypervisor
-	ended    bool               // the operation has ended without this workflow
-	home     *contract.Host     // that its machine is on then
-	drained  []contract.Drained // what looks at a host find, one after the other; the last one stays
-	looks    []contract.DrainInput
+	gateway.Boots // none of these workflows boots anything
+	mu            sync.Mutex
+	reports       []contract.Report
+	findings      contract.Findings
+	recorded      []contract.Hypervisor
+	ended         bool               // the operation has ended without this workflow
+	home          *contract.Host     // that its machine is on then
+	drained       []contract.Drained // what looks at a host find, one after the other; the last one stays
+	looks         []contract.DrainInput
 }
 
 func (g *gatewayFake) Report(_ context.Context, r contract.Report) (contract.Reported, error) {
@@ -119,6 +120,7 @@ func (s *stage) story() string {
 	if r.VM != nil {
 		parts = append(parts, "vm:"+string(r.VM.State))
 	}
+	parts = append(parts, bmFacts(r.Baremetal)...)
 	if r.Fault != nil {
 		parts = append(parts, fmt.Sprintf("fault:%s@%s", r.Fault.Code, r.Fault.Step))
 	}

@@ -14,6 +14,8 @@ import (
 
 	historypb "go.temporal.io/api/history/v1"
 
+	"github.com/yunshu/yunshu/activities/baremetal"
+	servers "github.com/yunshu/yunshu/activities/baremetal/memory"
 	"github.com/yunshu/yunshu/activities/contract"
 	"github.com/yunshu/yunshu/activities/gateway"
 	"github.com/yunshu/yunshu/activities/vm"
@@ -53,12 +55,18 @@ func recordAll(t *testing.T) {
 	workflows.Set{}.Register(gate)
 	books := &gatewayFake{drained: []contract.Drained{{Left: 2, Moving: 2, Marked: true}, {Left: 1, Moving: 1, Marked: true}, {Marked: true}}}
 	gateway.Activities{Store: books, Drains: books}.Register(gate)
+	rack := newRack(t)
+	rack.db.Register(gate)
 	require.NoError(t, gate.Start())
 	defer gate.Stop()
 	region := worker.New(c, contract.VMQueue("tw"), worker.Options{DisableWorkflowWorker: true})
 	vm.Register(region, vm.Activities{Hypervisor: world})
 	require.NoError(t, region.Start())
 	defer region.Stop()
+	bmcs := worker.New(c, contract.BMQueue("tw"), worker.Options{DisableWorkflowWorker: true})
+	baremetal.Register(bmcs, rack.bmcs)
+	require.NoError(t, bmcs.Start())
+	defer bmcs.Stop()
 
 	keep := func(name, kind string, input any, during func(id string)) {
 		file := filepath.Join("testdata", name+".json")
@@ -121,4 +129,36 @@ func recordAll(t *testing.T) {
 	left := provision()
 	require.NoError(t, world.Clone(t.Context(), left.VM, left.ID, vm.Task{}))
 	keep("leak-check", "leak.check", contract.LeakCheckInput{Operation: operation("leak.check"), Regions: []string{"tw"}}, nil)
+
+	boot := contract.Boot{Purpose: models.BootProvision, Image: "image", Media: iso}
+	keep("enroll", "baremetal.enroll", contract.BaremetalEnrollInput{Operation: rack.of("baremetal.enroll"), Rotate: true}, nil)
+	right := rack.db.Passwords()[0]
+	rack.db.Mend(bmcAddress, "a typo")
+	keep("enroll-resumed", "baremetal.enroll", contract.BaremetalEnrollInput{Operation: rack.of("baremetal.enroll")}, func(id string) {
+		time.Sleep(2 * time.Second) // until it is refused; recording is done by hand
+		rack.db.Mend(bmcAddress, right)
+		decide(contract.Intent{})(id)
+	})
+	rack.db.Fail("bmc.commit-password", final)
+	keep("rotate-undone", "baremetal.rotate", contract.BaremetalRotateInput{Operation: rack.of("baremetal.rotate")}, nil)
+	keep("server-reset", "baremetal.power", contract.BaremetalPowerInput{Operation: rack.of("baremetal.power"), Action: contract.BMReset}, nil)
+	keep("server-media", "baremetal.media", contract.BaremetalMediaInput{Operation: rack.of("baremetal.media"), URL: iso}, nil)
+	rack.servers.Change(bmcAddress, func(m *servers.Machine) { m.Health.Status = models.HealthCritical })
+	keep("return-skipped", "baremetal.inspect", contract.BaremetalInspectInput{Operation: rack.of("baremetal.inspect"), Return: true}, decide(contract.Intent{Way: models.WaySkip, Reason: "a spare is on its way"}))
+	keep("discover", "baremetal.discover", contract.BaremetalDiscoverInput{Operation: rack.of("baremetal.discover"), Boot: boot}, nil)
+	keep("lease", "baremetal.lease", contract.BaremetalLeaseInput{Operation: rack.of("baremetal.lease"), Boot: boot}, nil)
+	rack.db.reports.Wiped[0].Verified = false
+	keep("release-skipped", "baremetal.release", contract.BaremetalReleaseInput{Operation: rack.of("baremetal.release"), Boot: boot}, decide(contract.Intent{Way: models.WaySkip, Reason: "it goes to the shredder"}))
+	rack.db.reports.Wiped[0].Verified = true
+	keep("release", "baremetal.release", contract.BaremetalReleaseInput{Operation: rack.of("baremetal.release"), Boot: boot}, nil)
+	rack.db.silent = 1 << 20
+	keep("lease-cancelled", "baremetal.lease", contract.BaremetalLeaseInput{Operation: rack.of("baremetal.lease"), Boot: boot}, func(id string) {
+		time.Sleep(8 * time.Second) // into the wait for its report
+		require.NoError(t, c.CancelWorkflow(t.Context(), id, ""))
+	})
+	keep("join-aborted", "baremetal.join", contract.BaremetalJoinInput{Operation: rack.of("baremetal.join"), UUID: "de305d54-75b4-431b-adb2-eb6b9e546014"}, decide(contract.Intent{Way: models.WayRollBack}))
+	keep("settle-lease", "operation.settle", contract.Lost{Operation: rack.of("baremetal.lease"), Seq: 2}, nil)
+	keep("retire", "baremetal.retire", contract.BaremetalRetireInput{Operation: rack.of("baremetal.retire"), From: models.BaremetalMaintenance, BMC: true}, nil)
+	rack.db.machines = []contract.BMC{{ID: rack.op.ResourceID, Name: "bm-1", Address: "https://10.0.0.99"}}
+	keep("watch", "baremetal.watch", contract.BaremetalWatchInput{Region: "tw"}, nil)
 }

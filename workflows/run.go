@@ -23,6 +23,8 @@ type Timing struct {
 	Report   time.Duration // between two progress reports; default 1 s
 	Decision time.Duration // a blocked operation waits for a person before it is undone; default 24 h
 	Undo     time.Duration // before a failed undo is tried again by itself; default 1 h
+	Boot     time.Duration // for a machine to boot an image that reports; default 20 min
+	Wipe     time.Duration // for a machine to empty its disks, which large ones take long to; default 24 h
 }
 
 // Set is all workflows with their timing.
@@ -38,7 +40,10 @@ type run struct {
 	undos  []undo
 	fault  *models.Fault
 	vm     *contract.VMFacts // what to report of the VM at the end, and when it is blocked
-	result json.RawMessage
+	// baremetal is what to report of the physical server at the end, and inDoubt while a failed undo leaves it in doubt.
+	baremetal *contract.BaremetalFacts
+	inDoubt   *contract.BaremetalFacts
+	result    json.RawMessage
 
 	stirred  bool // something to report
 	urgent   bool // at once
@@ -131,6 +136,8 @@ func (t Timing) orDefaults() Timing {
 	def(&t.Report, time.Second)
 	def(&t.Decision, 24*time.Hour)
 	def(&t.Undo, time.Hour)
+	def(&t.Boot, 20*time.Minute)
+	def(&t.Wipe, 24*time.Hour)
 	return t
 }
 
@@ -223,7 +230,7 @@ func tell(ctx workflow.Context, report contract.Report) (contract.Reported, erro
 // next makes the next report, of everything there is to say now.
 func (r *run) next() contract.Report {
 	r.seq++
-	return contract.Report{OperationID: r.op.ID, Seq: r.seq, State: r.state, Steps: append([]contract.Step(nil), r.steps...), VM: r.facts(), Fault: r.fault, Result: r.result}
+	return contract.Report{OperationID: r.op.ID, Seq: r.seq, State: r.state, Steps: append([]contract.Step(nil), r.steps...), VM: r.facts(), Baremetal: r.baremetalFacts(), Fault: r.fault, Result: r.result}
 }
 
 // facts are told at the end, and while a failed undo leaves the machine in doubt.
@@ -233,6 +240,17 @@ func (r *run) facts() *contract.VMFacts {
 		return r.vm
 	case r.waiting == forUndo && r.op.ResourceKind == "vm":
 		return &contract.VMFacts{State: models.VMFailed}
+	}
+	return nil
+}
+
+// baremetalFacts are told like those of a VM.
+func (r *run) baremetalFacts() *contract.BaremetalFacts {
+	switch {
+	case r.ended:
+		return r.baremetal
+	case r.waiting == forUndo:
+		return r.inDoubt
 	}
 	return nil
 }

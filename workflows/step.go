@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,9 +29,16 @@ type otherWays func(*models.Fault) []models.Way
 // stepOr is a step with other ways out than trying it again: a person may skip it, or begin again with something
 // changed. It returns the decision if that was taken, and then no output.
 func stepOr[I, O any](ctx workflow.Context, r *run, name string, a contract.Activity[I, O], queue string, in I, others otherWays) (O, *decision, error) {
+	return attempt(ctx, r, name, func(ctx workflow.Context) (O, error) {
+		return a.Do(ctx, queue, fmt.Sprintf("%s %s", name, r.op.ResourceName), in)
+	}, others)
+}
+
+// attempt is a step that is more than one activity, or judges what the activity found: every try does all of it anew.
+func attempt[O any](ctx workflow.Context, r *run, name string, do func(workflow.Context) (O, error), others otherWays) (O, *decision, error) {
 	n := r.begin(ctx, name)
 	for {
-		out, err := a.Do(ctx, queue, fmt.Sprintf("%s %s", name, r.op.ResourceName), in)
+		out, err := do(ctx)
 		switch {
 		case err == nil:
 			r.end(ctx, n, models.StepSucceeded, "")
@@ -42,7 +50,7 @@ func stepOr[I, O any](ctx workflow.Context, r *run, name string, a contract.Acti
 			continue
 		}
 		fault := contract.FaultOf(err)
-		fault.Step = name
+		fault.Step = cmp.Or(fault.Step, name) // of a step within this one
 		ways := waysOut(ctx, fault, others)
 		if ways == nil {
 			r.end(ctx, n, models.StepFailed, fault.Message)
@@ -52,6 +60,16 @@ func stepOr[I, O any](ctx workflow.Context, r *run, name string, a contract.Acti
 		if err != nil || decision.Way != models.WayRetry {
 			return out, decision, err
 		}
+	}
+}
+
+// worthRetry blocks on a fault that no later attempt mends by itself, but that a person may.
+func worthRetry(codes ...models.Code) otherWays {
+	return func(f *models.Fault) []models.Way {
+		if slices.Contains(codes, f.Code) {
+			return []models.Way{models.WayRetry}
+		}
+		return nil
 	}
 }
 
@@ -65,7 +83,7 @@ func waysOut(ctx workflow.Context, fault *models.Fault, others otherWays) []mode
 	if !fault.Code.Info().Retryable && (len(more) == 0 || workflow.GetVersion(ctx, "other-ways", workflow.DefaultVersion, 1) == workflow.DefaultVersion) {
 		return nil
 	}
-	return slices.Concat([]models.Way{models.WayRetry}, more, []models.Way{models.WayRollBack})
+	return slices.Compact(slices.Concat([]models.Way{models.WayRetry}, more, []models.Way{models.WayRollBack}))
 }
 
 // await blocks on a step whose retries ended, and returns what a person decided: to try it again, to skip it, or to

@@ -56,6 +56,10 @@ func (s Set) Settle(ctx workflow.Context, in contract.Lost) error {
 		}); err != nil {
 			return err
 		}
+	default:
+		if err := settleBaremetal(ctx, op, &report); err != nil {
+			return err
+		}
 	}
 	_, err := contract.OperationReport.Do(ctx, contract.Gateway, "report settled", report)
 	return err

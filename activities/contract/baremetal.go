@@ -124,7 +124,8 @@ type BaremetalRetireInput struct {
 
 // BaremetalWatchInput says where to look.
 type BaremetalWatchInput struct {
-	Region string `json:"region"`
+	Region string    `json:"region"`
+	After  models.ID `json:"after,omitzero"` // the last machine that an earlier run of the same round has looked at
 }
 
 // Boot is an image to boot a machine into.
@@ -132,6 +133,8 @@ type Boot struct {
 	Purpose models.BootPurpose `json:"purpose,omitempty"`
 	Image   string             `json:"image,omitempty"` // its name, for people
 	Media   string             `json:"media,omitempty"` // address of an ISO for the virtual drive; empty: it boots from the network
+	// Hostname is what the machine shall be called, as the image is told.
+	Hostname string `json:"hostname,omitempty"`
 }
 
 // BMC is how to reach a machine's BMC.
@@ -220,12 +223,12 @@ type ObservePage struct {
 // Activities of a region's BMCs, on BMQueue.
 var (
 	BMProbe       = Activity[BMC, Probed]{"bm.probe", quick}
-	BMInspect     = Activity[BMC, Inspected]{"bm.inspect", task}
-	BMSetPower    = Activity[BMPowerInput, BMPowered]{"bm.set-power", task}
-	BMSetBoot     = Activity[BMBootInput, None]{"bm.set-boot", quick}
-	BMMedia       = Activity[BMMediaInput, None]{"bm.media", quick}
-	BMLocate      = Activity[BMLocateInput, None]{"bm.locate", quick}
-	BMSetPassword = Activity[BMPasswordInput, None]{"bm.set-password", quick}
+	BMInspect     = Activity[BMC, Inspected]{"bm.inspect", bmcTask}
+	BMSetPower    = Activity[BMPowerInput, BMPowered]{"bm.set-power", bmcTask}
+	BMSetBoot     = Activity[BMBootInput, None]{"bm.set-boot", bmcChange}
+	BMMedia       = Activity[BMMediaInput, None]{"bm.media", bmcChange}
+	BMLocate      = Activity[BMLocateInput, None]{"bm.locate", bmcChange}
+	BMSetPassword = Activity[BMPasswordInput, None]{"bm.set-password", bmcChange}
 	BMObserve     = Activity[ObserveInput, ObservePage]{"bm.observe", task}
 )
 
@@ -270,6 +273,7 @@ type ClaimInput struct {
 // Staged is a password that was generated and kept beside the present one.
 type Staged struct {
 	Password vault.Sealed `json:"password"`
+	Fresh    bool         `json:"fresh,omitempty"` // it was generated just now, so that no BMC can have it yet
 }
 
 // RecordObservationsInput is what a region saw.
@@ -300,7 +304,8 @@ type BootRef struct {
 
 // BootReport is what a booted image reported.
 type BootReport struct {
-	Reported  bool              `json:"reported"` // false: not yet
+	Reported  bool              `json:"reported"`        // false: not yet
+	Begun     bool              `json:"begun,omitempty"` // the machine has asked what to boot
 	Inventory *models.Inventory `json:"inventory,omitempty"`
 	Wiped     []models.Wiped    `json:"wiped,omitempty"`
 	Error     string            `json:"error,omitempty"`
@@ -311,7 +316,7 @@ var (
 	BMCAccess         = Activity[AccessInput, BMC]{"bmc.access", report}
 	BMCAccessPage     = Activity[AccessPageInput, AccessPage]{"bmc.access-page", report}
 	BMCStagePassword  = Activity[AccessInput, Staged]{"bmc.stage-password", report} // repeated, it returns the same one
-	BMCCommitPassword = Activity[AccessInput, None]{"bmc.commit-password", report}  // the staged one is the present one
+	BMCCommitPassword = Activity[AccessInput, None]{"bmc.commit-password", commit}  // the staged one is the present one
 	BMCDropPassword   = Activity[AccessInput, None]{"bmc.drop-password", report}    // the present one stays
 	BaremetalClaim    = Activity[ClaimInput, None]{"baremetal.claim", report}       // duplicate_machine or identity_changed
 	BaremetalObserved = Activity[RecordObservationsInput, ObservationsRecorded]{"baremetal.observed", report}

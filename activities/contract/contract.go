@@ -90,10 +90,33 @@ var (
 		WaitForCancellation:    true,
 		RetryPolicy:            retry,
 	}
+	// bmcTask is for work that takes a BMC minutes. Its budget is short: a dead BMC is nothing special, and a person may then
+	// do without it.
+	bmcTask = workflow.ActivityOptions{
+		StartToCloseTimeout:    15 * time.Minute,
+		ScheduleToCloseTimeout: 15 * time.Minute,
+		HeartbeatTimeout:       30 * time.Second,
+		WaitForCancellation:    true,
+		RetryPolicy:            retry,
+	}
+	// bmcChange is for changes of a BMC that it makes at once. One that is cancelled is waited for, so that its undo does not
+	// overtake it.
+	bmcChange = workflow.ActivityOptions{
+		StartToCloseTimeout:    time.Minute,
+		ScheduleToCloseTimeout: 10 * time.Minute,
+		WaitForCancellation:    true,
+		RetryPolicy:            retry,
+	}
 	// report is for the gateway's own activities: they go on until the database takes them.
 	report = workflow.ActivityOptions{
 		StartToCloseTimeout: 10 * time.Second,
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
+	}
+	// commit is report for what must have happened, or not, before it is undone: one that is cancelled is waited for.
+	commit = workflow.ActivityOptions{
+		StartToCloseTimeout: 10 * time.Second,
+		WaitForCancellation: true,
+		RetryPolicy:         report.RetryPolicy,
 	}
 	// longPoll is for gateway activities that wait a while for something to happen, and say that it did not yet.
 	longPoll = workflow.ActivityOptions{

@@ -54,16 +54,25 @@ func TestWhatCrossesTheBoundaryStaysTheSame(t *testing.T) {
 		"lost":            contract.Lost{Operation: op, Seq: 3},
 		"intent":          contract.Intent{ID: id, Actor: "ann"},
 	} {
-		raw, err := json.MarshalIndent(payload, "", "  ")
-		require.NoError(t, err)
-		golden := filepath.Join("testdata", name+".json")
-		if *update {
-			require.NoError(t, os.WriteFile(golden, append(raw, '\n'), 0o600))
-		}
-		want, err := os.ReadFile(golden)
-		require.NoError(t, err)
-		require.Equal(t, string(want), string(raw)+"\n", name)
+		requireGolden(t, name, payload)
 	}
+	for name, payload := range baremetalPayloads(id, op, size, at) {
+		requireGolden(t, name, payload)
+	}
+}
+
+// requireGolden compares a payload's JSON with the file that keeps it.
+func requireGolden(t *testing.T, name string, payload any) {
+	t.Helper()
+	raw, err := json.MarshalIndent(payload, "", "  ")
+	require.NoError(t, err)
+	golden := filepath.Join("testdata", name+".json")
+	if *update {
+		require.NoError(t, os.WriteFile(golden, append(raw, '\n'), 0o600))
+	}
+	want, err := os.ReadFile(golden)
+	require.NoError(t, err)
+	require.Equal(t, string(want), string(raw)+"\n", name)
 }
 
 func TestFaultsCrossTheBoundaryWhole(t *testing.T) {

@@ -22,6 +22,7 @@ type Store interface {
 	LostOperations(ctx context.Context, after models.ID, limit int) (contract.LostPage, error)
 	UnderWay(ctx context.Context, ids []models.ID) (contract.LostPage, error)
 	Hear(ctx context.Context, operation models.ID, before, now string) (bool, error)
+	Boots
 }
 
 // Drains begin what empties a host.
@@ -58,6 +59,7 @@ func (a Activities) Register(r worker.ActivityRegistry) {
 	contract.Drain.Register(r, crossing(func(ctx context.Context, in contract.DrainInput) (contract.Drained, error) {
 		return a.Drains.ContinueDrain(ctx, in)
 	}))
+	a.registerBoots(r)
 	if a.BMCs != nil {
 		registerBMCs(r, a.BMCs)
 	}

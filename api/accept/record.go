@@ -14,6 +14,7 @@ type record struct {
 	Request
 	op     models.Operation
 	action string // for the audit, such as vm.create
+	detail any    // what the audit log keeps besides; no secrets
 }
 
 const (
@@ -23,12 +24,13 @@ SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[],
 
 	insertAudit = `
 INSERT INTO audit_events (id, at, actor_id, actor, action, resource_kind, resource_id, resource_name, tenant_id, operation_id, request_id, trace_id, outcome,
-	remote_address, user_agent, on_behalf_of, before)
+	remote_address, user_agent, on_behalf_of, before, detail)
 SELECT id, at, actor_id, actor, action, kind, resource_id::text, name, tenant_id, operation_id, request_id, trace_id, 'accepted',
-	remote_address, user_agent, on_behalf_of, CASE WHEN action NOT LIKE '%.create' THEN version_before(kind, resource_id::text) END
+	remote_address, user_agent, on_behalf_of, CASE WHEN action NOT LIKE '%.create' THEN version_before(kind, resource_id::text) END,
+	detail
 FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::text[], $9::uuid[], $10::uuid[], $11::text[],
-	$12::text[], $13::text[], $14::text[], $15::text[])
-	AS r (id, at, actor_id, actor, action, kind, resource_id, name, tenant_id, operation_id, request_id, remote_address, user_agent, on_behalf_of, trace_id)`
+	$12::text[], $13::text[], $14::text[], $15::text[], $16::jsonb[])
+	AS r (id, at, actor_id, actor, action, kind, resource_id, name, tenant_id, operation_id, request_id, remote_address, user_agent, on_behalf_of, trace_id, detail)`
 
 	insertKeys = `
 INSERT INTO idempotency_keys (actor_id, key, request_hash, operation_id, status)
@@ -54,7 +56,7 @@ func queueRecords(b *pgx.Batch, rs []record) {
 		each(rs, func(r record) string { return r.action }), kinds, resources, names, tenants, ids,
 		each(rs, func(r record) string { return r.RequestID }), each(rs, func(r record) string { return r.Origin.RemoteAddress }),
 		each(rs, func(r record) string { return r.Origin.UserAgent }), each(rs, func(r record) string { return r.Origin.OnBehalfOf }),
-		each(rs, func(r record) string { return r.Origin.TraceID() }))
+		each(rs, func(r record) string { return r.Origin.TraceID() }), each(rs, func(r record) any { return r.detail }))
 	keyed := filter(rs, func(r record) bool { return r.Key != "" })
 	if len(keyed) == 0 {
 		return

@@ -10,8 +10,9 @@ import (
 var groups = map[string][]string{
 	// browse: read what everyone chooses from.
 	"browse": {"region.read", "group.read", "image.read", "flavor.read", "subnet.read", "maintainer.read", "maintainer-group.read"},
-	// look: read what a tenant has. A subnet is in both: some are everyone's, some a tenant's.
-	"look": {"tenant.read", "quota.read", "quota-event.read", "vm.read", "operation.read", "ip-address.read", "role-binding.read", "group-binding.read", "service-account.read", "subnet.read", "assignment.read"},
+	// look: read what a tenant has. A subnet is in both: some are everyone's, some a tenant's. A baremetal is a tenant's while it
+	// is leased.
+	"look": {"tenant.read", "quota.read", "quota-event.read", "vm.read", "operation.read", "ip-address.read", "role-binding.read", "group-binding.read", "service-account.read", "subnet.read", "assignment.read", "baremetal.read"},
 	// record: read what happened.
 	"record": {"audit-event.read", "audit-event.export"},
 	// examine: prove that the record is whole, and take out everything about one operation.
@@ -19,7 +20,7 @@ var groups = map[string][]string{
 	// use: work with a tenant's resources.
 	"use": {
 		"vm.create", "vm.power", "vm.resize", "vm.delete", "operation.cancel", "operation.resume", "operation.abort",
-		"ip-address.reserve", "ip-address.release", "baremetal.power",
+		"ip-address.reserve", "ip-address.release", "baremetal.power", "baremetal.lease", "baremetal.release",
 	},
 	// govern: shape a tenant and give rights on it. Giving a role takes the right to give that very role, too.
 	"govern": {
@@ -40,6 +41,7 @@ var groups = map[string][]string{
 		"region.create", "region.update", "region.import", "rack.read", "rack.create", "rack.update", "rack.delete",
 		"group.create", "group.update", "group.delete", "baremetal.read", "baremetal.update", "baremetal.maintain", "baremetal.drain", "vm.migrate",
 		"baremetal.enroll", "baremetal.power", "baremetal.boot", "baremetal.media", "baremetal.locate", "baremetal.inspect", "baremetal.rotate", "baremetal.join", "baremetal.retire",
+		"baremetal.hand-over", "baremetal.skip-wipe", "baremetal.discover",
 		"image.create", "image.update", "image.delete", "flavor.create", "flavor.update", "flavor.delete",
 		"subnet.create", "subnet.update", "subnet.delete", "leak-check.create", "ledger.read", "operation.mend", "operation.export",
 		"maintainer.create", "maintainer.update", "maintainer.delete",
@@ -50,6 +52,7 @@ var groups = map[string][]string{
 	"freeze": {
 		"vm.create", "vm.power", "vm.resize", "vm.delete", "baremetal.power", "ip-address.reserve", "ip-address.release", "tenant.create", "tenant.update",
 		"tenant.delete", "quota.update", "role-binding.create", "group-binding.create", "service-account.create", "assignment.create",
+		"baremetal.lease", "baremetal.release",
 	},
 	// people: only the platform's admin.
 	"people": {"user.read", "user.create", "user.update", "user.delete", "role-operator.give", "role-auditor.give"},

@@ -44,9 +44,9 @@ func (c Change) event(on Subject, outcome string) models.AuditEvent {
 // transaction wrote when it changed the row.
 const insertAudit = `
 INSERT INTO audit_events (id, actor_id, actor, on_behalf_of, remote_address, user_agent, request_id, trace_id, action, resource_kind, resource_id,
-	resource_name, tenant_id, outcome, code, before, detail)
+	resource_name, tenant_id, operation_id, outcome, code, before, detail)
 VALUES (@id, @actor_id, @actor, @on_behalf_of, @remote_address, @user_agent, @request_id, @trace_id, @action, @resource_kind, @resource_id,
-	@resource_name, @tenant_id, @outcome, @code, version_before(@resource_kind, @resource_id), CAST(@detail AS jsonb))`
+	@resource_name, @tenant_id, @operation_id, @outcome, @code, version_before(@resource_kind, @resource_id), CAST(@detail AS jsonb))`
 
 // audit writes down a change in its own transaction.
 func audit(db *gorm.DB, c Change, on Subject, outcome string, after any) error {
@@ -66,7 +66,7 @@ func writeAudit(db *gorm.DB, e models.AuditEvent, after any) error {
 	err := db.Exec(insertAudit, map[string]any{
 		"id": e.ID, "actor_id": e.ActorID, "actor": e.Actor, "on_behalf_of": e.OnBehalfOf, "remote_address": e.RemoteAddress, "user_agent": e.UserAgent,
 		"request_id": e.RequestID, "trace_id": e.TraceID, "action": e.Action, "resource_kind": e.ResourceKind, "resource_id": e.ResourceID, "resource_name": e.ResourceName,
-		"tenant_id": e.TenantID, "outcome": e.Outcome, "code": e.Code, "detail": detail,
+		"tenant_id": e.TenantID, "operation_id": e.OperationID, "outcome": e.Outcome, "code": e.Code, "detail": detail,
 	}).Error
 	if err != nil {
 		return fmt.Errorf("write the audit event: %w", err)

@@ -14,12 +14,14 @@ import (
 // Baremetal is a physical server with the names of its rack and group, and its room as a hypervisor.
 type Baremetal struct {
 	models.Baremetal
-	Rack      *string
-	Group     *string
-	Placeable *bool       // nil unless it is a hypervisor
-	Total     models.Size `gorm:"embedded;embeddedPrefix:total_"`
-	Free      models.Size `gorm:"embedded;embeddedPrefix:free_"`
-	VMs       int64       `gorm:"column:vms"`
+	Rack       *string
+	Group      *string
+	Tenant     *string // who leases it
+	TenantPath IDs
+	Placeable  *bool       // nil unless it is a hypervisor
+	Total      models.Size `gorm:"embedded;embeddedPrefix:total_"`
+	Free       models.Size `gorm:"embedded;embeddedPrefix:free_"`
+	VMs        int64       `gorm:"column:vms"`
 
 	BMCAddress     *string             `gorm:"column:bmc_address"` // nil: nobody has said how its BMC is reached
 	BMCProtocol    *models.BMCProtocol `gorm:"column:bmc_protocol"`
@@ -32,11 +34,14 @@ type Baremetal struct {
 // BaremetalFilter narrows a list of baremetals. Group and Rack are names or ids.
 type BaremetalFilter struct {
 	Region, Group, Rack, Role, State, Name string
+
+	Tenant *models.ID  // leased by this very tenant
+	Within []models.ID // leased by these tenants and everything below; nil: all, also those that nobody leases
 	IDPage
 }
 
 const baremetalView = `
-SELECT b.*, r.name AS rack, g.name AS "group", h.placeable,
+SELECT b.*, r.name AS rack, g.name AS "group", t.full_name AS tenant, coalesce(t.path, '{}') AS tenant_path, h.placeable,
 	coalesce(h.vcpu_total, 0) AS total_vcpu, coalesce(h.memory_mib_total, 0) AS total_memory_mib,
 	coalesce(h.storage_gib_total, 0) AS total_storage_gib, coalesce(h.gpu_total, 0) AS total_gpu,
 	coalesce(h.vcpu_free, 0) AS free_vcpu, coalesce(h.memory_mib_free, 0) AS free_memory_mib,
@@ -47,6 +52,7 @@ SELECT b.*, r.name AS rack, g.name AS "group", h.placeable,
 FROM baremetals b
 LEFT JOIN racks r ON r.id = b.rack_id
 LEFT JOIN groups g ON g.id = b.group_id
+LEFT JOIN tenants t ON t.id = b.tenant_id
 LEFT JOIN hypervisors h ON h.baremetal_id = b.id
 LEFT JOIN bmcs m ON m.baremetal_id = b.id
 WHERE `
@@ -55,6 +61,12 @@ WHERE `
 func (s *Store) Baremetals(ctx context.Context, f BaremetalFilter) ([]Baremetal, error) {
 	w := new(where).and("b.id > ?", f.After).given("b.region = ?", f.Region).given("b.role = ?", f.Role).
 		given("b.state = ?", f.State).given("b.name = ?", f.Name)
+	if f.Tenant != nil {
+		w.and("b.tenant_id = ?", *f.Tenant)
+	}
+	if f.Within != nil {
+		w.and("b.tenant_id IN (SELECT id FROM tenants WHERE path && ?::uuid[])", IDs(f.Within))
+	}
 	for _, ref := range [][2]string{{"group", f.Group}, {"rack", f.Rack}} {
 		if ref[1] != "" {
 			column, value := byName(ref[1])
@@ -76,10 +88,14 @@ func BaremetalByID(tx *gorm.DB, id models.ID) (Baremetal, error) {
 }
 
 // UpdateBaremetal moves a server to another rack or group, or marks it for maintenance, and tells placement. The
-// caller holds the structure. Machines stay in their group, so a host that carries some cannot leave it.
+// caller holds the structure. Machines stay in their group, so a host that carries some cannot leave it, and what a tenant
+// leases counts in its group.
 func UpdateBaremetal(tx *gorm.DB, b Baremetal, group *models.ID) error {
 	if !same(b.GroupID, group) && b.VMs > 0 {
 		return models.Faultf(models.CodeInUse, "The baremetal %s carries %d vms, which belong to its group. Remove them before it changes its group.", b.Name, b.VMs)
+	}
+	if !same(b.GroupID, group) && b.TenantID != nil {
+		return models.Faultf(models.CodeInUse, "The baremetal %s is leased, and counts in its group. Release it before it changes its group.", b.Name)
 	}
 	if !same(b.GroupID, group) {
 		if err := unawaited(tx, b); err != nil {

@@ -48,8 +48,12 @@ WHERE m.region = $1 AND m.baremetal_id > $2 AND b.state NOT IN ('enrolling', 're
 ORDER BY m.baremetal_id LIMIT $3`
 )
 
-// Access tells how a machine's BMC is reached. The password is sealed for the way, and that it was read is written down
-// before it is given.
+// underWay tells whether an operation has not ended. One that has, such as one whose workflow was reset after it was settled,
+// has no business with the machine any more: it may be somebody else's by now.
+const underWay = `SELECT EXISTS (SELECT FROM operations WHERE id = $1 AND resource_id = $2 AND state IN ` + active + `)`
+
+// Access tells an operation under way how its machine's BMC is reached. The password is sealed for the way, and that it was
+// read is written down before it is given.
 func (s *Store) Access(ctx context.Context, in contract.AccessInput) (contract.BMC, error) {
 	found, err := s.access(ctx, bmcOf, in.BaremetalID)
 	if err != nil {
@@ -57,6 +61,13 @@ func (s *Store) Access(ctx context.Context, in contract.AccessInput) (contract.B
 	}
 	if len(found) == 0 {
 		return contract.BMC{}, noBMC(in.BaremetalID)
+	}
+	var may bool
+	if err := s.Pool.QueryRow(ctx, underWay, in.OperationID, in.BaremetalID).Scan(&may); err != nil {
+		return contract.BMC{}, fmt.Errorf("look whether operation %s has ended: %w", in.OperationID, err)
+	}
+	if !may {
+		return contract.BMC{}, models.Faultf(models.CodeWrongState, "The operation %s has ended, so it may not speak to the BMC of the server %s any more.", in.OperationID, found[0].Name)
 	}
 	return found[0], writeBaremetalAudit(ctx, s.Pool, contract.BMCAccess.Name, in, nil)
 }
@@ -118,7 +129,7 @@ func (s *Store) StagePassword(ctx context.Context, in contract.AccessInput) (con
 		if err != nil {
 			return err
 		}
-		if kept.KeyID == "" {
+		if out.Fresh = kept.KeyID == ""; out.Fresh {
 			if kept, err = s.generate(in.BaremetalID); err != nil {
 				return err
 			}

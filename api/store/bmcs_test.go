@@ -27,6 +27,13 @@ func TestARegionGetsAPasswordForItsWayAlone(t *testing.T) {
 
 	_, err = f.Access(t.Context(), contract.AccessInput{BaremetalID: models.NewID()})
 	require.True(t, models.IsCode(err, models.CodeNoBMC), "%v", err)
+
+	other := f.machine("bm-2", models.RoleSpare, "available")
+	_, err = f.Access(t.Context(), contract.AccessInput{OperationID: other.OperationID, BaremetalID: in.BaremetalID})
+	require.True(t, models.IsCode(err, models.CodeWrongState), "it is about another machine: %v", err)
+	f.exec("UPDATE operations SET state = 'failed'")
+	_, err = f.Access(t.Context(), in)
+	require.True(t, models.IsCode(err, models.CodeWrongState), "it has ended: %v", err)
 }
 
 func TestAPageOfBMCsLeavesOutWhatComesGoesOrChanges(t *testing.T) {

@@ -10,13 +10,16 @@ import (
 
 // ImageFilter narrows a list of images.
 type ImageFilter struct {
-	Region, Name string // Region: those that have a template there
+	Region, Name, Purpose string // Region: those that have a template there, or are booted there
 	IDPage
 }
 
 // Images lists images in the order in which they were made.
 func (s *Store) Images(ctx context.Context, f ImageFilter) ([]models.Image, error) {
-	w := new(where).and("id > ?", f.After).given("name = ?", f.Name).given("jsonb_exists(templates, ?)", f.Region)
+	w := new(where).and("id > ?", f.After).given("name = ?", f.Name).given("purpose = ?", f.Purpose)
+	if f.Region != "" {
+		w.and("jsonb_exists(templates, ?) OR jsonb_exists(boot, ?)", f.Region, f.Region)
+	}
 	return rows[models.Image](s.DB.WithContext(ctx), "SELECT * FROM images WHERE "+w.String()+" ORDER BY id LIMIT ?", append(w.args, f.Limit)...)
 }
 
@@ -49,8 +52,8 @@ func CreateImage(tx *gorm.DB, i *models.Image) error {
 
 // UpdateImage changes an image. Machines that were made from it stay as they are.
 func UpdateImage(tx *gorm.DB, i models.Image) error {
-	return tx.Model(&models.Image{}).Where("id = ?", i.ID).Select("os", "description", "min_storage_gib", "templates", "version", "updated_at").
-		Updates(models.Image{OS: i.OS, Description: i.Description, MinStorageGiB: i.MinStorageGiB, Templates: i.Templates,
+	return tx.Model(&models.Image{}).Where("id = ?", i.ID).Select("os", "description", "min_storage_gib", "templates", "purpose", "boot", "version", "updated_at").
+		Updates(models.Image{OS: i.OS, Description: i.Description, MinStorageGiB: i.MinStorageGiB, Templates: i.Templates, Purpose: i.Purpose, Boot: i.Boot,
 			Stamps: models.Stamps{Version: i.Version + 1, UpdatedAt: tx.NowFunc()}}).Error
 }
 

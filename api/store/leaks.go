@@ -106,6 +106,13 @@ CROSS JOIN LATERAL (VALUES
 WHERE c.used <> c.taken
 ORDER BY q.id, c.resource LIMIT 1000`,
 
+	// Every leased machine counts in the group that it is in.
+	`
+SELECT 'allocation', b.region, 'baremetal', b.id, format('The leased baremetal %s counts in another group than the one that it is in.', b.name)
+FROM baremetals b JOIN allocations a ON a.resource_id = b.id
+WHERE b.role = 'leased' AND a.group_id IS DISTINCT FROM b.group_id
+ORDER BY b.id LIMIT 1000`,
+
 	// Every host's free room is its total less what its machines take, and those that are on their way to it.
 	`
 SELECT 'host_sum', b.region, 'baremetal', b.id, format('The host %s shows %s %s free, but %s less what the ledger takes is %s.', b.name, c.free, c.resource, c.total, c.total - c.taken)

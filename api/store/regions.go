@@ -27,6 +27,11 @@ func (s *Store) Regions(ctx context.Context, p NamePage) ([]Region, error) {
 	return rows[Region](s.DB.WithContext(ctx), regionView+" WHERE r.name > ? ORDER BY r.name LIMIT ?", p.After, p.Limit)
 }
 
+// RegionNames lists the names of all regions.
+func (s *Store) RegionNames(ctx context.Context) ([]string, error) {
+	return rows[string](s.DB.WithContext(ctx), "SELECT name FROM regions ORDER BY name")
+}
+
 // Region reads one region.
 func (s *Store) Region(ctx context.Context, name string) (Region, error) {
 	return RegionNamed(s.DB.WithContext(ctx), name)

@@ -153,6 +153,7 @@ const tenantHolds = `
 SELECT n || ' ' || what FROM (VALUES
 	((SELECT count(*) FROM tenants WHERE parent_id = @id), 'sub-tenants'),
 	((SELECT count(*) FROM vms WHERE tenant_id = @id), 'virtual machines'),
+	((SELECT count(*) FROM baremetals WHERE tenant_id = @id), 'leased physical servers'),
 	((SELECT count(*) FROM subnets WHERE tenant_id = @id), 'subnets'),
 	((SELECT count(*) FROM ip_addresses WHERE tenant_id = @id AND vm_id IS NULL), 'reserved addresses'),
 	((SELECT count(*) FROM operations WHERE tenant_id = @id AND state IN ('accepted', 'running', 'blocked', 'cancelling')), 'operations under way')

@@ -126,8 +126,8 @@ func (g *gatewayProcess) serveHTTP(ctx context.Context, wake func()) error {
 	defer stopAccepting() // after the last request
 	edge := api.New(api.Options{
 		Store: g.store, Authz: g.policies, Temporal: g.temporal, TemporalUI: g.config.TemporalUIURL, Namespace: g.config.Temporal.Namespace, Failures: failures, Codec: codec, Logger: g.log, Metrics: g.metrics, Tracer: otel.GetTracerProvider(), Version: version(), TrustedProxies: g.config.TrustedProxies,
-		Limits: api.RateLimits{PerToken: g.config.RequestsPerToken, PerTenant: g.config.RequestsPerTenant, Heavy: g.config.HeavyReads},
-		SignIn: signIn,
+		Limits: api.RateLimits{PerToken: g.config.RequestsPerToken, PerTenant: g.config.RequestsPerTenant, Heavy: g.config.HeavyReads, PerMachine: g.config.RequestsPerMachine},
+		SignIn: signIn, BootURL: g.config.BootURL,
 		Accept: accept.New(accepting, accept.Options{Store: g.store, Authz: g.policies, Wake: wake}),
 	})
 	server := &http.Server{

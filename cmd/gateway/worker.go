@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/worker"
@@ -49,6 +50,11 @@ func (g *gatewayProcess) workOnce(ctx context.Context, drains activities.Drains)
 	if err := gateway.Prepare(bounded, g.temporal, g.config.Temporal.Namespace); err != nil {
 		return err
 	}
+	watching, stopWatching := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { gateway.KeepSchedules(watching, g.temporal, g.store.RegionNames, g.log) })
+	defer watch.Wait()
+	defer stopWatching()
 	w := gateway.New(g.temporal, activities.Activities{Store: g.store, Executions: g.temporal, Drains: drains, BMCs: g.store, Metrics: g.steps}, workflows.Set{})
 	stop := make(chan any)
 	defer context.AfterFunc(ctx, func() { close(stop) })()

@@ -101,12 +101,18 @@ func (a *app) createCommand(n noun) *cobra.Command {
 		what = "name"
 	}
 	dry := false
-	c := &cobra.Command{Use: "create " + strings.ToUpper(what), Short: "Make one", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+	use, takes := "create "+strings.ToUpper(what), cobra.ExactArgs(1)
+	if n.noName {
+		use, takes = "create", cobra.NoArgs
+	}
+	c := &cobra.Command{Use: use, Short: "Make one", Args: takes, RunE: func(cmd *cobra.Command, args []string) error {
 		b, err := body(cmd, n.create)
 		if err != nil {
 			return err
 		}
-		b[what] = args[0]
+		if !n.noName {
+			b[what] = args[0]
+		}
 		if n.name == "assignment" {
 			kind, _ := b["resource_kind"].(string) // absent: it names no kind, which is said
 			if _, b[what], err = a.assignableID(cmd, kind, args[0]); err != nil {

@@ -18,7 +18,7 @@ func (a *app) addFlags(cmd *cobra.Command, fields []field) {
 		switch f.kind {
 		case truth:
 			cmd.Flags().Bool(f.flag, false, f.help)
-		case texts, pairs, amounts:
+		case texts, pairs, amounts, places:
 			cmd.Flags().StringArray(f.flag, nil, f.help)
 		default:
 			cmd.Flags().String(f.flag, "", f.help)
@@ -40,6 +40,13 @@ func body(cmd *cobra.Command, fields []field) (map[string]any, error) {
 		v, err := value(cmd, f)
 		if err != nil {
 			return nil, fmt.Errorf("--%s: %w", f.flag, err)
+		}
+		if f.kind == places {
+			before, after, _ := strings.Cut(f.path, "*")
+			for name, text := range v.(map[string]any) {
+				put(out, before+name+after, text)
+			}
+			continue
 		}
 		put(out, f.path, v)
 	}
@@ -67,7 +74,7 @@ func value(cmd *cobra.Command, f field) (any, error) {
 		return cmd.Flags().GetBool(f.flag)
 	case texts:
 		return cmd.Flags().GetStringArray(f.flag)
-	case pairs, amounts:
+	case pairs, amounts, places:
 		given, err := cmd.Flags().GetStringArray(f.flag)
 		if err != nil {
 			return nil, err
@@ -104,7 +111,7 @@ func object(given []string, k kind) (map[string]any, error) {
 			return nil, fmt.Errorf("%q is not of the form name=value", g)
 		}
 		switch {
-		case k == pairs:
+		case k != amounts:
 			out[name] = v
 		case v == "none":
 			out[name] = nil

@@ -11,6 +11,7 @@ const (
 	texts   // a repeated flag becomes a list
 	pairs   // name=text, repeated, becomes an object
 	amounts // name=number, repeated, becomes an object; name=none is null
+	places  // name=text, repeated: each goes where the path has a star
 )
 
 // field is one flag of a command and where it goes in the body. A path with a dot goes into an object.
@@ -30,6 +31,7 @@ type noun struct {
 	scope             []string // filters that narrow a name: their flags are added to commands on one resource
 	create, update    []field
 	noList, noGet     bool
+	noName            bool // what is made has no name
 	delete            bool
 	history           bool    // what it was is listed
 	past              []field // parameters of get that show it as it was
@@ -59,6 +61,12 @@ var (
 		{"chat", "chat", text, "where to chat", ""}, {"user", "user", text, "their account, which gets rights on what they maintain", "user"},
 	}
 	maintainerGroupFields = []field{{"description", "description", text, "what it is for", ""}, {"member", "members", texts, "a maintainer; repeat for more", "maintainer"}}
+
+	imageBoot = []field{{"purpose", "purpose", text, "what physical machines boot it for: provision, wipe or discovery", ""}, {"kernel", "boot.*.kernel", places, "address of the kernel that physical machines boot, such as tw=http://boot/vmlinuz; repeat for more", ""},
+		{"initrd", "boot.*.initrd", places, "address of its initial RAM disk, such as tw=http://boot/initrd", ""}, {"args", "boot.*.args", places, "the kernel's parameters, such as 'tw=console=ttyS0 quiet'", ""},
+		{"iso", "boot.*.iso", places, "address of an ISO for virtual drives, such as tw=http://boot/ubuntu.iso", ""}}
+	leaseImage    = field{"image", "image", text, "what it boots", "image"}
+	leaseHostname = field{"hostname", "hostname", text, "what it shall be called", ""}
 
 	ofKind   = field{"kind", "resource_kind", text, "region, rack, group, baremetal, tenant or vm", ""}
 	byRegion = field{"region", "region", text, "only of this region", "region"}
@@ -128,14 +136,17 @@ var nouns = []noun{
 		update: []field{{"description", "description", text, "what it is for", ""}, {"policy", "policy", text, "spread or pack", ""},
 			{"vcpu-ratio", "vcpu_ratio", decimal, "overcommit", ""}, {"memory-ratio", "memory_ratio", decimal, "overcommit", ""}, {"storage-ratio", "storage_ratio", decimal, "overcommit", ""}}},
 	{name: "baremetal", path: "/v1/baremetals", history: true, short: "Physical servers", key: "name", scope: []string{"region"},
-		columns: []string{"name", "region", "rack", "group", "role", "state", "power", "health", "connected", "maintenance", "hypervisor.vms", "hypervisor.free.vcpu", "hypervisor.total.vcpu", "id"},
-		filters: []field{byRegion, {"group", "group", text, "only of this group", "group"}, {"rack", "rack", text, "only of this rack", "rack"}, {"state", "state", text, "only in this state", ""}},
+		columns: []string{"name", "region", "rack", "group", "role", "state", "tenant", "power", "health", "connected", "maintenance", "hypervisor.vms", "hypervisor.free.vcpu", "hypervisor.total.vcpu", "id"},
+		filters: []field{byRegion, {"group", "group", text, "only of this group", "group"}, {"rack", "rack", text, "only of this rack", "rack"}, {"role", "role", text, "only with this role: hypervisor, k8s_node, leased or spare", ""}, {"state", "state", text, "only in this state", ""}, {"tenant", "tenant", text, "only those that this tenant leases", "tenant"}, subtree},
 		update: []field{{"name", "name", text, "new name", ""}, {"rack", "rack", text, "put it into this rack", "rack"}, {"position", "rack_unit", number, "the lowest rack unit that it takes", ""}, {"height", "rack_height", number, "how many rack units it takes", ""},
 			{"label", "labels", pairs, "what to note about it, all of it anew; repeat for more", ""}, {"group", "group", text, "put it into this group; empty: out of its group", "group"}, {"maintenance", "maintenance", truth, "take no new machines", ""}},
 		actions: baremetalActions},
-	{name: "image", path: "/v1/images", history: true, short: "What machines start from", key: "name", columns: []string{"name", "os", "min_storage_gib", "templates", "id"}, delete: true, filters: []field{byRegion},
-		create: []field{{"os", "os", text, "operating system", ""}, {"description", "description", text, "for people", ""}, {"min-storage-gib", "min_storage_gib", number, "storage it needs", ""}, {"template", "templates", pairs, "the provider's template, such as tw=ubuntu-24.04; repeat for more", ""}},
-		update: []field{{"os", "os", text, "operating system", ""}, {"description", "description", text, "for people", ""}, {"min-storage-gib", "min_storage_gib", number, "storage it needs", ""}, {"template", "templates", pairs, "the provider's template, such as tw=ubuntu-24.04", ""}}},
+	{name: "lease", path: "/v1/leases", short: "Whole machines of a group for a tenant; the machines are listed by: yunshu baremetal list --role leased", noList: true, noGet: true, noName: true, wait: true,
+		create: []field{{"tenant", "tenant", text, "who gets it, such as acme/dev", "tenant"}, {"region", "region", text, "region", "region"}, {"group", "group", text, "group of machines", "group"}, leaseImage, leaseHostname,
+			{"label", "labels", pairs, "that the machine has, such as gpu=a100; repeat for more", ""}}},
+	{name: "image", path: "/v1/images", history: true, short: "What machines start from", key: "name", columns: []string{"name", "os", "purpose", "min_storage_gib", "templates", "id"}, delete: true, filters: []field{byRegion, {"purpose", "purpose", text, "only for this purpose: provision, wipe or discovery", ""}},
+		create: append([]field{{"os", "os", text, "operating system", ""}, {"description", "description", text, "for people", ""}, {"min-storage-gib", "min_storage_gib", number, "storage it needs", ""}, {"template", "templates", pairs, "the provider's template, such as tw=ubuntu-24.04; repeat for more", ""}}, imageBoot...),
+		update: append([]field{{"os", "os", text, "operating system", ""}, {"description", "description", text, "for people", ""}, {"min-storage-gib", "min_storage_gib", number, "storage it needs", ""}, {"template", "templates", pairs, "the provider's template, such as tw=ubuntu-24.04", ""}}, imageBoot...)},
 	{name: "flavor", path: "/v1/flavors", history: true, short: "Named sizes", key: "name", columns: []string{"name", "vcpu", "memory_mib", "storage_gib", "gpu", "id"}, delete: true, create: sizeFields[1:]},
 	{name: "subnet", path: "/v1/subnets", history: true, short: "Networks that addresses are taken from", key: "name", columns: []string{"name", "region", "cidr", "network", "used", "free", "tenant", "id"}, delete: true,
 		filters: []field{byRegion, byTenant}, scope: []string{"region"},

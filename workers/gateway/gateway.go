@@ -13,11 +13,15 @@ import (
 	"github.com/yunshu/yunshu/workflows"
 )
 
+// activitiesAtOnce leaves room for reports beside many activities that wait for machines to boot. How many use the database at
+// once its pool bounds.
+const activitiesAtOnce = 256
+
 // New returns a worker on the gateway's queue. It does not run yet.
 func New(c client.Client, a activities.Activities, w workflows.Set) worker.Worker {
 	out := worker.New(c, contract.Gateway, worker.Options{
 		DisableRegistrationAliasing:            true,
-		MaxConcurrentActivityExecutionSize:     32,
+		MaxConcurrentActivityExecutionSize:     activitiesAtOnce,
 		MaxConcurrentWorkflowTaskExecutionSize: 32,
 		MaxConcurrentActivityTaskPollers:       4,
 		MaxConcurrentWorkflowTaskPollers:       4,
