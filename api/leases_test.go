@@ -56,6 +56,7 @@ func TestAMachineIsLeasedAndReleased(t *testing.T) {
 
 	mine := decode[List[Baremetal]](s.call(viewer, "GET", "/v1/baremetals", nil).is(200)).Items
 	require.Len(t, mine, 1)
+	require.Empty(t, decode[List[Baremetal]](s.call(viewer, "GET", "/v1/baremetals?rack=r1", nil).is(200)).Items)
 	one := decode[Baremetal](s.call(viewer, "GET", path("baremetals/%s", s.id("m0")), nil).is(200))
 	require.Equal(t, mine[0], one)
 	full := decode[Baremetal](s.call(s.admin, "GET", path("baremetals/%s", s.id("m0")), nil).is(200))

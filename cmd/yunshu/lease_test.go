@@ -27,7 +27,7 @@ func TestLeasesOnTheCommandLine(t *testing.T) {
 	_, _, errs := s.try(lease...)
 	require.Contains(t, errs, "No machine of group metal in tw can be leased now")
 	_, err := s.store.Pool.Exec(t.Context(), `INSERT INTO baremetals (id, region, name, role, state, hardware_uuid, group_id)
-		SELECT gen_random_uuid(), 'tw', n, 'spare', 'available', '', g.id FROM groups g, unnest('{m0,m1}'::text[]) n`)
+		SELECT ('0199d3c8-6d2f-7a51-b9f0-00000000000' || n)::uuid, 'tw', 'm' || n, 'spare', 'available', '', g.id FROM groups g, generate_series(0, 1) n`)
 	require.NoError(t, err)
 	_, err = s.store.Pool.Exec(t.Context(), `INSERT INTO bmcs (baremetal_id, region, address, protocol, username, key_id, password) SELECT id, region, name, 'redfish', 'u', 'k', '\x00' FROM baremetals`)
 	require.NoError(t, err)
