@@ -8,7 +8,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"gorm.io/gorm"
 
-	"github.com/yunshu/yunshu/api/authz"
 	"github.com/yunshu/yunshu/api/store"
 	"github.com/yunshu/yunshu/models"
 )
@@ -17,7 +16,7 @@ import (
 type Baremetal struct {
 	ID                  models.ID             `json:"id" format:"uuid" doc:"Id of the server." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6a"`
 	Region              string                `json:"region" doc:"Where it is." example:"tw"`
-	Name                string                `json:"name" doc:"Name in the provider's inventory, unique in its region." example:"esx-01"`
+	Name                string                `json:"name" doc:"Name, unique in its region; of an imported hypervisor that in its provider's inventory." example:"esx-01"`
 	Role                string                `json:"role" enum:"hypervisor,k8s_node,leased,spare" doc:"What it is used for." example:"hypervisor"`
 	State               models.BaremetalState `json:"state" enum:"enrolling,available,in_use,maintenance,failed,retiring" doc:"State of the server." example:"in_use"`
 	RackID              *models.ID            `json:"rack_id,omitempty" format:"uuid" doc:"Rack in which it stands." example:"0199d3c8-6d2f-7a51-b9f0-3a4f2f1f6f6b"`
@@ -26,10 +25,19 @@ type Baremetal struct {
 	Group               string                `json:"group,omitempty" doc:"Name of the group." example:"general"`
 	Capacity            Size                  `json:"capacity" doc:"What it physically has."`
 	Hypervisor          *HypervisorRoom       `json:"hypervisor,omitempty" doc:"Its room for machines; absent unless it is a hypervisor."`
+	RackUnit            int                   `json:"rack_unit,omitempty" doc:"The lowest unit that it takes, counted from the bottom; absent if nobody said." example:"12"`
+	RackHeight          int                   `json:"rack_height" doc:"How many units it takes." example:"2"`
+	Labels              map[string]string     `json:"labels" doc:"What people note about it." example:"{\"owner\": \"storage\"}"`
+	Power               models.Power          `json:"power,omitempty" enum:"on,off" doc:"Whether it is on; absent until it is known." example:"on"`
+	Health              models.HealthStatus   `json:"health,omitempty" enum:"ok,warning,critical" doc:"How its hardware is; absent until it is known." example:"ok"`
+	Unfit               bool                  `json:"unfit" doc:"Whether its health keeps new work away." example:"false"`
+	BMC                 *BMC                  `json:"bmc,omitempty" doc:"How its BMC is reached; absent if nobody said."`
 	Connected           bool                  `json:"connected" doc:"Whether the provider reached it at the last import." example:"true"`
 	Maintenance         bool                  `json:"maintenance" doc:"Whether someone here wants it empty of new machines." example:"false"`
 	ProviderMaintenance bool                  `json:"provider_maintenance" doc:"Whether the provider says that it is in maintenance." example:"false"`
 	HardwareUUID        string                `json:"hardware_uuid" doc:"What recognises the hardware." example:"4c4c4544-0042-3510-8053-b7c04f4d3532"`
+	Serial              string                `json:"serial,omitempty" doc:"Serial of the maker; absent until it is known." example:"CN7016"`
+	Vendor              string                `json:"vendor,omitempty" doc:"The maker; absent until it is known." example:"Dell Inc."`
 	ProviderRef         string                `json:"provider_ref" doc:"The provider's own name for it." example:"host-21"`
 	Cluster             string                `json:"cluster" doc:"The provider's cluster." example:"cluster-1"`
 	Model               string                `json:"model" doc:"Make and model." example:"PowerEdge R760"`
@@ -64,10 +72,19 @@ type updateBaremetalInput struct {
 	ByID
 	Precondition
 	Body struct {
-		Rack        *string `json:"rack,omitempty" maxLength:"255" doc:"Rack in which it stands, by name or id; empty for none." example:"r1"`
-		Group       *string `json:"group,omitempty" maxLength:"255" doc:"Group to which it belongs, by name or id; empty for none. A host that carries machines stays in its group." example:"general"`
-		Maintenance *bool   `json:"maintenance,omitempty" doc:"Whether to keep new machines away from it." example:"true"`
+		Name        *string            `json:"name,omitempty" maxLength:"253" pattern:"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$" patternDescription:"lower-case letters, digits, dots and dashes" doc:"Name, unique in its region." example:"bm-tw-13"`
+		Rack        *string            `json:"rack,omitempty" maxLength:"255" doc:"Rack in which it stands, by name or id; empty for none." example:"r1"`
+		RackUnit    *int               `json:"rack_unit,omitempty" minimum:"0" maximum:"60" doc:"The lowest unit that it takes, counted from the bottom; 0 if nobody knows." example:"12"`
+		RackHeight  *int               `json:"rack_height,omitempty" minimum:"1" maximum:"20" doc:"How many units it takes." example:"2"`
+		Labels      *map[string]string `json:"labels,omitempty" doc:"What people note about it; all of it anew." example:"{\"owner\": \"storage\"}"`
+		Group       *string            `json:"group,omitempty" maxLength:"255" doc:"Group to which it belongs, by name or id; empty for none. A host that carries machines stays in its group." example:"general"`
+		Maintenance *bool              `json:"maintenance,omitempty" doc:"Whether to keep new machines away from it." example:"true"`
 	}
+}
+
+// Resolve finds what a schema cannot.
+func (in *updateBaremetalInput) Resolve(huma.Context) []error {
+	return wrongLabels("body.labels", given(in.Body.Labels, nil))
 }
 
 func (a *API) registerBaremetals(h huma.API) {
@@ -76,7 +93,7 @@ func (a *API) registerBaremetals(h huma.API) {
 	register(h, endpoint{ID: "get-baremetal", Method: http.MethodGet, Path: "/v1/baremetals/{id}", Action: "baremetal.read", Summary: "Show a physical server",
 		Description: "The machines on it are at /v1/vms?baremetal={id}."}, a.getBaremetal)
 	register(h, endpoint{ID: "update-baremetal", Method: http.MethodPatch, Path: "/v1/baremetals/{id}", Action: "baremetal.update", Summary: "Change a physical server",
-		Description: "Moves it to another rack or group, or marks it for maintenance."}, a.updateBaremetal)
+		Description: "Names or labels it, moves it to another place or group, or marks it for maintenance."}, a.updateBaremetal)
 }
 
 func (a *API) listBaremetals(ctx context.Context, in *listBaremetalsInput) (*ListOutput[Baremetal], error) {
@@ -113,38 +130,19 @@ func (a *API) getBaremetal(ctx context.Context, in *ByID) (*Resource[Baremetal],
 
 func (a *API) updateBaremetal(ctx context.Context, in *updateBaremetalInput) (*Resource[Baremetal], error) {
 	c := restructure(change(ctx, in.action()))
-	answer, err := store.Write(ctx, a.store, c, func(t store.Tx) (store.Answer[Baremetal], error) {
-		var none store.Answer[Baremetal]
-		tx := t.DB
-		if err := a.mayChange(ctx, t, c.Action, authz.Resource{Kind: "baremetal"}, in.ID.String()); err != nil {
-			return none, err
-		}
-		b, err := store.BaremetalByID(tx, in.ID)
+	return a.changeBaremetal(ctx, c, in.ByID, in.Precondition, func(tx store.Tx, b store.Baremetal) (any, error) {
+		group, err := in.apply(tx.DB, &b)
 		if err != nil {
-			return none, err
+			return nil, err
 		}
-		if err := in.holds(b.Version); err != nil {
-			return none, err
-		}
-		group, err := in.apply(tx, &b)
-		if err != nil {
-			return none, err
-		}
-		if err := store.UpdateBaremetal(tx, b, group); err != nil {
-			return none, err
-		}
-		view, err := store.BaremetalByID(tx, in.ID)
-		return store.Changed(baremetal(view), subject("baremetal", b.ID, b.Name)), err
+		return nil, store.UpdateBaremetal(tx.DB, b, group)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return seen(answer.Body, answer.Body.Version)
 }
 
 // action is the right that the change takes: to mark maintenance takes less than to move the server.
 func (in *updateBaremetalInput) action() string {
-	if in.Body.Maintenance != nil && in.Body.Rack == nil && in.Body.Group == nil {
+	b := in.Body
+	if b.Maintenance != nil && b.Rack == nil && b.Group == nil && b.Name == nil && b.RackUnit == nil && b.RackHeight == nil && b.Labels == nil {
 		return "baremetal.maintain"
 	}
 	return "baremetal.update"
@@ -155,8 +153,15 @@ func (in *updateBaremetalInput) apply(tx *gorm.DB, b *store.Baremetal) (group *m
 	var wrong []models.FieldError
 	group = b.GroupID
 	set(&b.Maintenance, in.Body.Maintenance)
+	set(&b.Name, in.Body.Name)
+	set(&b.RackUnit, in.Body.RackUnit)
+	set(&b.RackHeight, in.Body.RackHeight)
+	set(&b.Labels, in.Body.Labels)
 	if ref := in.Body.Rack; ref != nil {
 		b.RackID = nil
+		if *ref == "" {
+			b.RackUnit = 0
+		}
 		if *ref != "" {
 			r, err := store.RackRef(tx, b.Region, *ref)
 			if err != nil && !store.NotFound(err) {
@@ -186,7 +191,11 @@ func baremetal(b store.Baremetal) Baremetal {
 	out := Baremetal{
 		ID: b.ID, Region: b.Region, Name: b.Name, Role: b.Role, State: b.State, RackID: b.RackID, Rack: text(b.Rack), GroupID: b.GroupID, Group: text(b.Group),
 		Capacity: Size(b.Size), Connected: b.Connected, Maintenance: b.Maintenance, ProviderMaintenance: b.ProviderMaintenance,
-		HardwareUUID: b.HardwareUUID, ProviderRef: b.ProviderRef, Cluster: b.Cluster, Model: b.Model, SeenAt: utc(b.SeenAt), Leased: leased(b), Stamps: stamps(b.Stamps),
+		RackUnit: b.RackUnit, RackHeight: b.RackHeight, Labels: b.Labels, Power: b.Power, Health: b.Health, Unfit: b.Unfit,
+		BMC: bmc(b), Serial: b.Serial, Vendor: b.Vendor, HardwareUUID: b.HardwareUUID, ProviderRef: b.ProviderRef, Cluster: b.Cluster, Model: b.Model, SeenAt: utc(b.SeenAt), Leased: leased(b), Stamps: stamps(b.Stamps),
+	}
+	if out.Labels == nil {
+		out.Labels = map[string]string{}
 	}
 	if b.Placeable != nil {
 		out.Hypervisor = &HypervisorRoom{Placeable: *b.Placeable, VMs: b.VMs, Total: Size(b.Total), Allocated: Size(b.Total.Sub(b.Free)), Free: Size(b.Free)}

@@ -225,7 +225,7 @@ func readStrictly(r *http.Request, into any) error {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return tooLarge()
+		return tooLarge(large.Limit)
 	case err != nil || !utf8.Valid(body) || bytes.Contains(body, []byte(`\u0000`)):
 		return models.Faultf(models.CodeMalformed, "The body could not be read, or is not UTF-8 without NUL characters.")
 	}

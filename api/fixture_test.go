@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -20,6 +21,7 @@ import (
 	"github.com/yunshu/yunshu/api/store"
 	"github.com/yunshu/yunshu/models"
 	"github.com/yunshu/yunshu/test/postgres"
+	"github.com/yunshu/yunshu/vault"
 )
 
 func TestMain(m *testing.M) { postgres.Main(m) }
@@ -58,6 +60,7 @@ func openEdge(t *testing.T, dsn string, tune ...func(*pgxpool.Config)) (*store.S
 	s, err := store.Open(ctx, postgres.As(dsn, postgres.GatewayRole), tune...)
 	require.NoError(t, err)
 	t.Cleanup(func() { cancel(); s.Close() })
+	s.Keys = store.Keys{Rest: testKeys(t, "s1", 1), Way: testKeys(t, "k1", 2)}
 	policies, err := authz.New()
 	require.NoError(t, err)
 	a := New(Options{
@@ -65,6 +68,14 @@ func openEdge(t *testing.T, dsn string, tune ...func(*pgxpool.Config)) (*store.S
 		Logger: slog.New(slog.DiscardHandler), Version: "test",
 	})
 	return s, a
+}
+
+// testKeys is a set of one key.
+func testKeys(t *testing.T, id string, b byte) vault.Keys {
+	t.Helper()
+	keys, err := vault.Parse(id + "=" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, 32)))
+	require.NoError(t, err)
+	return keys
 }
 
 func migrate(ctx context.Context, dsn string) error {

@@ -63,13 +63,19 @@ func TestAMachineIsLeasedAndReleased(t *testing.T) {
 	require.Equal(t, "r1 ref-secret", full.Rack+" "+full.ProviderRef)
 	dev := full.TenantID
 	require.Equal(t, Baremetal{ID: full.ID, Region: "tw", Name: "m0", Role: "leased", State: models.BaremetalInUse, GroupID: full.GroupID, Group: "metal",
-		Capacity: Size{64, 262144, 4096, 0}, Connected: true, Leased: Leased{TenantID: dev, Tenant: "acme/dev", Power: models.PowerOn, Health: models.HealthOK, Labels: map[string]string{"gpu": "a100"}},
+		Capacity: Size{64, 262144, 4096, 0}, Connected: true, Vendor: "Dell Inc.", Power: models.PowerOn, Health: models.HealthOK, Labels: map[string]string{"gpu": "a100"}, Leased: Leased{TenantID: dev, Tenant: "acme/dev"},
 		Stamps: full.Stamps}, one, "without what is the platform's business")
+
+	s.exec(`INSERT INTO baremetal_facts (baremetal_id, inventory, reachable, fault) VALUES ($1, '{"serial": "SN-0"}', false, 'The BMC at https://10.9.0.0 did not answer.')`, s.id("m0"))
+	parts := path("baremetals/%s/inventory", s.id("m0"))
+	require.NotEmpty(t, decode[Inventory](s.call(s.admin, "GET", parts, nil).is(200)).Fault)
+	made := decode[Inventory](s.call(viewer, "GET", parts, nil).is(200))
+	require.Equal(t, "SN-0", made.Serial+made.Fault, "where its BMC is, is not told")
 
 	release := path("baremetals/%s/release", s.id("m0"))
 	s.call(viewer, "POST", release, nil).problem(models.CodeForbidden)
 	s.call(member, "POST", release, M{"skip_wipe": true}).problem(models.CodeInvalid)
-	require.Equal(t, "baremetal.skip-wipe", s.call(member, "POST", release, M{"skip_wipe": true, "reason": "x"}).problem(models.CodeForbidden).Missing)
+	require.Equal(t, "baremetal-wipe.skip", s.call(member, "POST", release, M{"skip_wipe": true, "reason": "x"}).problem(models.CodeForbidden).Missing)
 	back := s.end(s.call(member, "POST", release, M{"reason": "done"}), isSpare)
 	require.JSONEq(t, `{"purpose": "wipe", "image": "wipe-2", "media": "http://boot.example.com/wipe.iso"}`, s.input(back))
 	require.JSONEq(t, `{"skip_wipe": false, "reason": "done"}`, s.text("SELECT detail::text FROM audit_events WHERE operation_id = $1 AND action = 'baremetal.release' AND outcome = 'accepted'", back.ID))
@@ -85,7 +91,7 @@ func TestOperatorsHandOverThisVeryMachine(t *testing.T) {
 	s := newStable(t, 2)
 	member, operator := s.user("member", "member@acme"), s.user("operator", "operator")
 	on, body := path("baremetals/%s/lease", s.id("m1")), M{"tenant": "acme/dev", "image": "metal-1"}
-	require.Equal(t, "baremetal.hand-over", s.call(member, "POST", on, body).problem(models.CodeForbidden).Missing)
+	require.Equal(t, "baremetal.assign", s.call(member, "POST", on, body).problem(models.CodeForbidden).Missing)
 	s.call(operator, "POST", on, body, "If-Match", `"7"`).problem(models.CodePreconditionFailed)
 	s.call(operator, "POST", path("baremetals/%s/lease", models.NewID()), body).problem(models.CodeNotFound)
 	require.Equal(t, "m1", decode[LeasePlan](s.call(operator, "POST", on+"?dry_run=true", body).is(200)).Baremetal)

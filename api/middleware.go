@@ -28,8 +28,22 @@ import (
 	"github.com/yunshu/yunshu/tracing"
 )
 
-// maxBody is how large a request's body may be.
-const maxBody = 1 << 20
+// maxBody is how large a request's body may be, and longBody where it is a list of thousands.
+const (
+	maxBody  = 1 << 20
+	longBody = 8 << 20
+)
+
+// bodyLimit is how large the body of a request to a path may be.
+func bodyLimit(path string) int64 {
+	if path == "/v1/baremetal-imports" {
+		return longBody
+	}
+	return maxBody
+}
+
+// passwordPaths are the paths whose bodies hold passwords.
+var passwordPaths = map[string]bool{"/v1/baremetals": true, "/v1/baremetal-imports": true, "/v1/baremetals/:id/bmc": true}
 
 var saneID = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,128}$`)
 
@@ -100,23 +114,24 @@ func (a *API) logAccess(c *gin.Context) {
 
 // limitBody refuses bodies that are too large, announced or not.
 func limitBody(c *gin.Context) {
-	if c.Request.ContentLength > maxBody {
+	limit := bodyLimit(c.FullPath())
+	if c.Request.ContentLength > limit {
 		c.Header("Connection", "close") // rather than read the rest
-		refuse(c, tooLarge())
+		refuse(c, tooLarge(limit))
 		return
 	}
 	if c.Request.Body != nil {
-		c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxBody)
+		c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, limit)
 	}
 	c.Next()
 }
 
-func tooLarge() error {
-	return models.Faultf(models.CodeBodyTooLarge, "The body is larger than 1 MiB. Send less.")
+func tooLarge(limit int64) error {
+	return models.Faultf(models.CodeBodyTooLarge, "The body is larger than %d MiB. Send less.", limit>>20)
 }
 
 // readBody reads a writing request's body, and makes the hash by which a repetition is recognised.
-func readBody(c *gin.Context) {
+func (a *API) readBody(c *gin.Context) {
 	// The server's deadline is for reading a request. Left on the connection it would end one that waits or streams.
 	unhurried := func() { _ = http.NewResponseController(c.Writer).SetReadDeadline(time.Time{}) } // where there is none, none is in the way
 	if c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead {
@@ -128,7 +143,7 @@ func readBody(c *gin.Context) {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		refuse(c, tooLarge())
+		refuse(c, tooLarge(large.Limit))
 		return
 	case err != nil:
 		refuse(c, models.Faultf(models.CodeMalformed, "The body could not be read to its end."))
@@ -140,12 +155,20 @@ func readBody(c *gin.Context) {
 	if c.Request.Method == http.MethodPost {
 		r.key = c.GetHeader("Idempotency-Key")
 	}
-	h := sha256.New()
-	fmt.Fprintf(h, "%s %s\n", c.Request.Method, c.Request.URL.RequestURI())
-	h.Write(body)
-	r.hash = h.Sum(nil)
+	r.hash = a.hash(c, body)
 	c.Set(bodyKey, body)
 	c.Next()
+}
+
+// hash is what a request is recognised by. Where the body holds a password it takes a key to make one, so that nobody who
+// sees the hash can try passwords until it fits.
+func (a *API) hash(c *gin.Context, body []byte) []byte {
+	said := append([]byte(c.Request.Method+" "+c.Request.URL.RequestURI()+"\n"), body...)
+	if passwordPaths[c.FullPath()] {
+		return a.store.Keys.Rest.MAC(said)
+	}
+	h := sha256.Sum256(said)
+	return h[:]
 }
 
 const bodyKey = "body"

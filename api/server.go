@@ -104,7 +104,7 @@ func New(o Options) *API {
 	a.engine.NoMethod(noMethod)
 	a.plainRoutes(o.Metrics)
 	a.registerBoot(o.Metrics, o.BootURL)
-	a.huma = humagin.NewWithGroup(a.engine, a.engine.Group("/", a.authenticate, a.auditRefusals, a.admit, readBody, checkText, conditional), config())
+	a.huma = humagin.NewWithGroup(a.engine, a.engine.Group("/", a.authenticate, a.auditRefusals, a.admit, a.readBody, checkText, conditional), config())
 	a.routes(a.huma)
 	return a
 }
@@ -140,6 +140,10 @@ func (a *API) routes(h huma.API) {
 	a.registerRacks(h)
 	a.registerGroups(h)
 	a.registerBaremetals(h)
+	a.registerEnrolment(h)
+	a.registerBaremetalActions(h)
+	a.registerMarkFailed(h)
+	a.registerInventory(h)
 	a.registerLeases(h)
 	a.registerImages(h)
 	a.registerFlavors(h)

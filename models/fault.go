@@ -86,7 +86,7 @@ type CodeInfo struct {
 var Codes = []CodeInfo{
 	{CodeMalformed, 400, "The request cannot be read", false, "The body is not JSON, or not UTF-8.", "Send well-formed JSON; errors says where reading stopped."},
 	{CodeInvalid, 422, "The request is not valid", false, "One or more fields are unknown, missing or out of range. Every one is listed under errors.", "Correct each listed field."},
-	{CodeBodyTooLarge, 413, "The request body is too large", false, "Bodies are limited to 1 MiB.", "Send less."},
+	{CodeBodyTooLarge, 413, "The request body is too large", false, "Bodies are limited to 1 MiB, and those of imports of servers to 8 MiB.", "Send less."},
 	{CodeUnsupportedMedia, 415, "The content type is not supported", false, "Only application/json is read.", "Set Content-Type: application/json."},
 	{CodeUnauthenticated, 401, "No valid token", false, "The bearer token is missing, unknown, revoked or expired.", "Send Authorization: Bearer with a valid token."},
 	{CodeForbidden, 403, "Not allowed", false, "You can see the resource, but none of your roles allows this action on it.", "Ask an admin of the tenant for a role."},

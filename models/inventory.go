@@ -66,8 +66,8 @@ type Image struct {
 	Description   string             `gorm:"column:description"`
 	MinStorageGiB int64              `gorm:"column:min_storage_gib"`
 	Templates     map[string]string  `gorm:"column:templates;serializer:json"`
-	Purpose       BootPurpose        `gorm:"column:purpose"`              // of a physical machine that boots it
-	Boot          map[string]Netboot `gorm:"column:boot;serializer:json"` // by region
+	Purpose       BootPurpose        `gorm:"column:purpose;default:provision"` // of a physical machine that boots it
+	Boot          map[string]Netboot `gorm:"column:boot;serializer:json"`      // by region
 	Stamps
 }
 

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -85,7 +86,12 @@ const patience = 15 * time.Second
 
 // retry runs try until it does not lose a race any more.
 func retry[T any](ctx context.Context, try func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	return retryWithin(ctx, patience, try)
+}
+
+// retryWithin is retry for what may take longer than others.
+func retryWithin[T any](ctx context.Context, limit time.Duration, try func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for n := 1; ; n++ {
 		out, err := try(ctx)
@@ -111,7 +117,8 @@ func lost(err error) bool {
 		return true
 	}
 	switch store.Violated(err) {
-	case "vms_name", "vms_pkey", "ip_addresses_once", "idempotency_keys_pkey", "operations_one_active":
+	case "vms_name", "vms_pkey", "ip_addresses_once", "idempotency_keys_pkey", "operations_one_active",
+		"baremetals_name", "baremetals_expected", "baremetals_serial", "bmcs_address", "rack_units_once":
 		return true
 	}
 	return false
@@ -146,6 +153,46 @@ const settle = store.ShareStructure + ", set_config('enable_seqscan', 'off', tru
 func begin(b *pgx.Batch) {
 	b.Queue("BEGIN")
 	b.Queue(settle)
+}
+
+// look sends what every intent on one resource begins with, and what queue adds to it. It returns the request with what its
+// actor may do at this moment, and the earlier answer if this is a repetition.
+func look(ctx context.Context, conn *pgxpool.Conn, req Request, queue func(*pgx.Batch)) (Request, *Accepted, error) {
+	b := &pgx.Batch{}
+	begin(b)
+	standing := queueStanding(b, []Request{req})
+	queue(b)
+	used := queueKeys(b, []Request{req})
+	if err := send(ctx, conn, b); err != nil {
+		return req, nil, err
+	}
+	req, err := standing.current(req)
+	if err != nil {
+		return req, nil, err
+	}
+	again, err := replay(used, req)
+	return req, again, err
+}
+
+// inTheWay is the refusal because of another operation.
+func inTheWay(kind, name string, operation models.ID) *models.Fault {
+	f := models.Faultf(models.CodeOperationInProgress, "The %s %s has an operation in progress, %s. Wait for it, or cancel it.", kind, name, operation)
+	f.Operation = &operation
+	return f
+}
+
+// unchanged refuses a change of what has changed since its client read it.
+func unchanged(kind, name string, want *int64, is int64) error {
+	if want == nil || *want == is {
+		return nil
+	}
+	return models.Faultf(models.CodePreconditionFailed, "The %s %s has changed since you read it. Read it again and repeat the change.", kind, name)
+}
+
+// possibleWhen refuses what a state does not allow.
+func possibleWhen[S ~string](kind, name string, is S, from []S) *models.Fault {
+	return models.Faultf(models.CodeWrongState, "The %s %s is %s; this is possible when it is %s.", kind, name, is,
+		strings.Join(each(from, func(s S) string { return string(s) }), " or "))
 }
 
 // send runs a batch in one round trip and returns its first error.

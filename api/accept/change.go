@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -126,19 +125,9 @@ func ifAny(err error, found func()) error {
 
 // tryChange takes two round trips: look at everything, write everything.
 func (a *Accepter) tryChange(ctx context.Context, conn *pgxpool.Conn, c *change) (Accepted, error) {
-	b := &pgx.Batch{}
-	begin(b)
-	standing := queueStanding(b, []Request{c.Request})
-	c.queueLook(b)
-	used := queueKeys(b, []Request{c.Request})
-	if err := send(ctx, conn, b); err != nil {
-		return Accepted{}, fmt.Errorf("look at vm %s: %w", c.id, err)
-	}
+	var again *Accepted
 	var err error
-	if c.Request, err = standing.current(c.Request); err != nil {
-		return Accepted{}, err
-	}
-	if again, err := replay(used, c.Request); err != nil || again != nil {
+	if c.Request, again, err = look(ctx, conn, c.Request, c.queueLook); err != nil || again != nil {
 		return deref(again), err
 	}
 	if err := a.judgeChange(ctx, conn, c); err != nil {
@@ -180,26 +169,16 @@ func (c *change) check(auth *authz.Authorizer) error {
 		}
 		return err
 	}
-	if c.version != nil && *c.version != c.vm.Version {
-		return models.Faultf(models.CodePreconditionFailed, "The vm %s has changed since you read it. Read it again and repeat the change.", c.vm.Name)
+	if err := unchanged("vm", c.vm.Name, c.version, c.vm.Version); err != nil {
+		return err
 	}
 	if c.busy != nil {
-		f := models.Faultf(models.CodeOperationInProgress, "The vm %s has an operation in progress, %s. Wait for it, or cancel it.", c.vm.Name, *c.busy)
-		f.Operation = c.busy
-		return f
+		return inTheWay("vm", c.vm.Name, *c.busy)
 	}
 	if c.from != nil && !slices.Contains(c.from, c.vm.State) || !models.VMTransitions.Allows(c.vm.State, c.to) {
-		return c.impossible()
+		return possibleWhen("vm", c.vm.Name, c.vm.State, c.from)
 	}
 	return nil
-}
-
-func (c *change) impossible() error {
-	states := make([]string, len(c.from))
-	for i, s := range c.from {
-		states[i] = string(s)
-	}
-	return models.Faultf(models.CodeWrongState, "The vm %s is %s; this is possible when it is %s.", c.vm.Name, c.vm.State, strings.Join(states, " or "))
 }
 
 // size works out what the machine is to become, and says everything that is wrong with it.

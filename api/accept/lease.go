@@ -27,7 +27,7 @@ type Lease struct {
 }
 
 // handOver is the right to give a machine by its id, and a machine of any group, to a tenant.
-const handOver = "baremetal.hand-over"
+const handOver = "baremetal.assign"
 
 // one machine is what a lease takes of every quota.
 var oneMachine = models.Amount{Baremetals: 1}
@@ -72,7 +72,7 @@ type leasing struct {
 
 	named   leaseNames
 	used    map[keyed]earlier
-	machine *machine
+	machine *candidate
 	quotas  []*limit
 	boot    contract.Boot
 }

@@ -108,9 +108,7 @@ func (a *Accepter) tryPlatformWork(ctx context.Context, conn *pgxpool.Conn, req 
 		return deref(again), err
 	}
 	if busy != nil {
-		f := models.Faultf(models.CodeOperationInProgress, "The %s %s has an operation in progress, %s. Wait for it, or cancel it.", o.ResourceKind, o.ResourceName, *busy)
-		f.Operation = busy
-		return Accepted{}, f
+		return Accepted{}, inTheWay(o.ResourceKind, o.ResourceName, *busy)
 	}
 	b = &pgx.Batch{}
 	queueRecords(b, []record{{Request: req, op: op, action: action}})

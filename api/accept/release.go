@@ -71,7 +71,7 @@ type platformImage struct {
 }
 
 const (
-	lockMachine = `
+	lockBooted = `
 SELECT b.name, b.region, b.role, b.state, b.version, b.tenant_id, coalesce(t.full_name, ''), coalesce(t.path, '{}'), coalesce(t.frozen, false),
 	c.baremetal_id IS NOT NULL, coalesce(c.protocol, ''),
 	(SELECT o.id FROM operations o WHERE o.resource_id = b.id AND o.state IN ('accepted', 'running', 'blocked', 'cancelling'))
@@ -102,7 +102,7 @@ func (a *Accepter) tryBoot(ctx context.Context, conn *pgxpool.Conn, r *reboot) (
 	begin(b)
 	standing := queueStanding(b, []Request{r.Request})
 	m := &r.machine
-	b.Queue(lockMachine, r.id).QueryRow(func(row pgx.Row) error {
+	b.Queue(lockBooted, r.id).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&m.Name, &m.Region, &m.Role, &m.State, &m.Version, &m.TenantID, &r.tenant, &r.path, &r.frozen, &r.hasBMC, &r.protocol, &r.busy)
 		return ifAny(err, func() { r.found = true })
 	})
@@ -153,7 +153,7 @@ func (r *reboot) releasable(auth *authz.Authorizer) error {
 		return r.unseen(err)
 	}
 	if r.skip {
-		if err := auth.Check(r.Actor, "baremetal.skip-wipe", authz.Resource{Kind: "baremetal"}); err != nil {
+		if err := auth.Check(r.Actor, "baremetal-wipe.skip", authz.Resource{Kind: "baremetal"}); err != nil {
 			return err
 		}
 	}
@@ -198,7 +198,7 @@ func (r *reboot) ready() error {
 	case r.version != nil && *r.version != r.machine.Version:
 		return models.Faultf(models.CodePreconditionFailed, "The baremetal %s has changed since you read it. Read it again and repeat the change.", r.machine.Name)
 	case r.busy != nil:
-		return underWay(r.machine.Name, *r.busy)
+		return inTheWay("baremetal", r.machine.Name, *r.busy)
 	case !r.hasBMC:
 		return noBMC(r.machine.Name)
 	}

@@ -20,7 +20,7 @@ var groups = map[string][]string{
 	// use: work with a tenant's resources.
 	"use": {
 		"vm.create", "vm.power", "vm.resize", "vm.delete", "operation.cancel", "operation.resume", "operation.abort",
-		"ip-address.reserve", "ip-address.release", "baremetal.lease", "baremetal.release",
+		"ip-address.reserve", "ip-address.release", "baremetal.power", "baremetal.lease", "baremetal.release",
 	},
 	// govern: shape a tenant and give rights on it. Giving a role takes the right to give that very role, too.
 	"govern": {
@@ -32,14 +32,16 @@ var groups = map[string][]string{
 	"own": {"role-owner.give"},
 	// maintain: look after a resource that one is responsible for. Seeing a resource means to know of its tenant.
 	"maintain": {
-		"region.read", "rack.read", "group.read", "baremetal.read", "baremetal.maintain", "tenant.read", "vm.read", "vm.power",
+		"region.read", "rack.read", "group.read", "baremetal.read", "baremetal.maintain", "baremetal.power", "baremetal.locate", "baremetal.inspect",
+		"tenant.read", "vm.read", "vm.power",
 		"operation.read", "assignment.read",
 	},
 	// operate: run the machines, the networks and the catalogue.
 	"operate": {
 		"region.create", "region.update", "region.import", "rack.read", "rack.create", "rack.update", "rack.delete",
 		"group.create", "group.update", "group.delete", "baremetal.read", "baremetal.update", "baremetal.maintain",
-		"baremetal.hand-over", "baremetal.skip-wipe", "baremetal.discover",
+		"baremetal.enroll", "baremetal.power", "baremetal.boot", "baremetal.media", "baremetal.locate", "baremetal.inspect", "baremetal.rotate", "baremetal.join", "baremetal.retire",
+		"baremetal.assign", "baremetal-wipe.skip", "baremetal.discover",
 		"image.create", "image.update", "image.delete", "flavor.create", "flavor.update", "flavor.delete",
 		"subnet.create", "subnet.update", "subnet.delete", "leak-check.create", "ledger.read", "operation.mend", "operation.export",
 		"maintainer.create", "maintainer.update", "maintainer.delete",
@@ -48,7 +50,7 @@ var groups = map[string][]string{
 	},
 	// freeze: what nobody does while the tenant is suspended. What is under way can still be ended, and rights be taken.
 	"freeze": {
-		"vm.create", "vm.power", "vm.resize", "vm.delete", "ip-address.reserve", "ip-address.release", "tenant.create", "tenant.update",
+		"vm.create", "vm.power", "vm.resize", "vm.delete", "baremetal.power", "ip-address.reserve", "ip-address.release", "tenant.create", "tenant.update",
 		"tenant.delete", "quota.update", "role-binding.create", "group-binding.create", "service-account.create", "assignment.create",
 		"baremetal.lease", "baremetal.release",
 	},

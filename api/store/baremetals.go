@@ -2,6 +2,9 @@ package store
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"time"
 
 	"gorm.io/gorm"
 
@@ -19,6 +22,13 @@ type Baremetal struct {
 	Total      models.Size `gorm:"embedded;embeddedPrefix:total_"`
 	Free       models.Size `gorm:"embedded;embeddedPrefix:free_"`
 	VMs        int64       `gorm:"column:vms"`
+
+	BMCAddress     *string             `gorm:"column:bmc_address"` // nil: nobody has said how its BMC is reached
+	BMCProtocol    *models.BMCProtocol `gorm:"column:bmc_protocol"`
+	BMCFingerprint *string             `gorm:"column:bmc_fingerprint"`
+	BMCUsername    *string             `gorm:"column:bmc_username"`
+	BMCConsole     *string             `gorm:"column:bmc_console"`
+	BMCRotatedAt   *time.Time          `gorm:"column:bmc_rotated_at"`
 }
 
 // BaremetalFilter narrows a list of baremetals. Group and Rack are names or ids.
@@ -36,12 +46,15 @@ SELECT b.*, r.name AS rack, g.name AS "group", t.full_name AS tenant, coalesce(t
 	coalesce(h.storage_gib_total, 0) AS total_storage_gib, coalesce(h.gpu_total, 0) AS total_gpu,
 	coalesce(h.vcpu_free, 0) AS free_vcpu, coalesce(h.memory_mib_free, 0) AS free_memory_mib,
 	coalesce(h.storage_gib_free, 0) AS free_storage_gib, coalesce(h.gpu_free, 0) AS free_gpu,
-	(SELECT count(*) FROM vms v WHERE v.baremetal_id = b.id) AS vms
+	(SELECT count(*) FROM vms v WHERE v.baremetal_id = b.id) AS vms,
+	m.address AS bmc_address, m.protocol AS bmc_protocol, m.fingerprint AS bmc_fingerprint, m.username AS bmc_username,
+	m.console AS bmc_console, m.rotated_at AS bmc_rotated_at
 FROM baremetals b
 LEFT JOIN racks r ON r.id = b.rack_id
 LEFT JOIN groups g ON g.id = b.group_id
 LEFT JOIN tenants t ON t.id = b.tenant_id
 LEFT JOIN hypervisors h ON h.baremetal_id = b.id
+LEFT JOIN bmcs m ON m.baremetal_id = b.id
 WHERE `
 
 // Baremetals lists physical servers in the order in which they were recorded.
@@ -84,10 +97,111 @@ func UpdateBaremetal(tx *gorm.DB, b Baremetal, group *models.ID) error {
 	if !same(b.GroupID, group) && b.TenantID != nil {
 		return models.Faultf(models.CodeInUse, "The baremetal %s is leased, and counts in its group. Release it before it changes its group.", b.Name)
 	}
-	err := tx.Exec(`UPDATE baremetals SET rack_id = ?, group_id = ?, maintenance = ?, version = version + 1, updated_at = now() WHERE id = ?`,
-		b.RackID, group, b.Maintenance, b.ID).Error
+	if err := fitsRack(tx, b); err != nil {
+		return err
+	}
+	labels, err := json.Marshal(b.Labels)
+	if err != nil {
+		return fmt.Errorf("encode labels: %w", err)
+	}
+	err = refused(tx.Exec(`UPDATE baremetals SET name = ?, rack_id = ?, rack_unit = ?, rack_height = ?, labels = ?::jsonb, group_id = ?, maintenance = ?, version = version + 1, updated_at = now() WHERE id = ?`,
+		b.Name, b.RackID, b.RackUnit, b.RackHeight, string(labels), group, b.Maintenance, b.ID).Error, map[string]*models.Fault{
+		"baremetals_name": taken("baremetal", b.Name, " in region "+b.Region),
+		"rack_units_once": models.Faultf(models.CodePositionTaken, "Another server takes one of the units from %d to %d of that rack by now. Look again.", b.RackUnit, b.RackUnit+b.RackHeight-1),
+	})
 	if err != nil {
 		return err
+	}
+	return tx.Exec("SELECT refresh_hypervisors(ARRAY[?]::uuid[])", b.ID).Error
+}
+
+const (
+	rackHeight = `SELECT name, height FROM racks WHERE id = ?`
+	neighbour  = `SELECT u.unit, b.name FROM rack_units u JOIN baremetals b ON b.id = u.baremetal_id
+		WHERE u.rack_id = ? AND u.unit BETWEEN ? AND ? AND u.baremetal_id <> ? ORDER BY u.unit LIMIT 1`
+)
+
+// fitsRack refuses a position that the rack does not have, or that another server takes.
+func fitsRack(tx *gorm.DB, b Baremetal) error {
+	if b.RackID == nil || b.RackUnit == 0 {
+		if b.RackUnit > 0 {
+			return wrongField("body.rack_unit", "needs a rack")
+		}
+		return nil
+	}
+	rack, err := row[struct {
+		Name   string
+		Height int
+	}](tx, rackHeight, *b.RackID)
+	if err != nil {
+		return err
+	}
+	top := b.RackUnit + b.RackHeight - 1
+	if top > rack.Height {
+		return wrongField("body.rack_unit", fmt.Sprintf("the rack %s has %d units; the server would reach up to unit %d", rack.Name, rack.Height, top))
+	}
+	other, err := row[struct {
+		Unit int
+		Name string
+	}](tx, neighbour, *b.RackID, b.RackUnit, top, b.ID)
+	if NotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return models.Faultf(models.CodePositionTaken, "Unit %d of rack %s is taken by the baremetal %s. Choose another position, or move that one first.", other.Unit, rack.Name, other.Name)
+}
+
+func wrongField(field, message string) error {
+	f := models.Faultf(models.CodeInvalid, "The request is not valid. Correct what is listed under errors; nothing was changed.")
+	f.Fields = []models.FieldError{{Field: field, Message: message}}
+	return f
+}
+
+// LockBaremetal reads a server that is about to change.
+func LockBaremetal(tx *gorm.DB, id models.ID) (Baremetal, error) {
+	if err := locked(tx, "baremetals", "id", id); err != nil {
+		return found(Baremetal{}, err, "baremetal", id.String())
+	}
+	return BaremetalByID(tx, id)
+}
+
+const setBMC = `
+INSERT INTO bmcs (baremetal_id, region, address, protocol, fingerprint, username, key_id, password)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (baremetal_id) DO UPDATE SET address = excluded.address, protocol = excluded.protocol, fingerprint = excluded.fingerprint,
+	username = excluded.username, key_id = excluded.key_id, password = excluded.password, staged_key_id = '', staged = NULL, staged_for = NULL, updated_at = now()`
+
+// SetBMC says how the BMC of a server is reached from now on. What was about to become its password is forgotten: people
+// know the present one.
+func SetBMC(tx *gorm.DB, b Baremetal, m models.BMC) error {
+	const holder = `SELECT b.name FROM bmcs m JOIN baremetals b ON b.id = m.baremetal_id
+		WHERE m.region = ? AND regexp_replace(m.address, '^[a-z]+://', '') = regexp_replace(?, '^[a-z]+://', '') AND m.baremetal_id <> ?`
+	taken := models.Faultf(models.CodeAddressTaken, "The BMC at %s is that of another server of region %s. Correct the address, or that one's.", m.Address, m.Region)
+	who, err := row[struct{ Name string }](tx, holder, m.Region, m.Address, b.ID)
+	if err == nil {
+		return models.Faultf(models.CodeAddressTaken, "The BMC at %s is that of the baremetal %s in region %s. Correct the address, or that one's.", m.Address, who.Name, m.Region)
+	}
+	if !NotFound(err) {
+		return err
+	}
+	err = tx.Exec(setBMC, b.ID, m.Region, m.Address, m.Protocol, m.Fingerprint, m.Username, m.KeyID, m.Password).Error
+	if err := refused(err, map[string]*models.Fault{"bmcs_address": taken}); err != nil {
+		return err
+	}
+	return tx.Exec("UPDATE baremetals SET version = version + 1, updated_at = now() WHERE id = ?", b.ID).Error
+}
+
+// MarkFailed takes a server out of service, and tells placement. The caller holds the structure.
+func MarkFailed(tx *gorm.DB, b Baremetal) error {
+	from := models.BaremetalTransitions.From(models.BaremetalFailed)
+	done := tx.Exec("UPDATE baremetals SET state = 'failed', version = version + 1, updated_at = now() WHERE id = ? AND state IN ? AND state NOT IN ('enrolling', 'retiring')", b.ID, from)
+	if done.Error != nil {
+		return done.Error
+	}
+	if done.RowsAffected == 0 {
+		return models.Faultf(models.CodeWrongState, "The baremetal %s is %s; this is possible when it is available, in_use, maintenance or failed.", b.Name, b.State)
 	}
 	return tx.Exec("SELECT refresh_hypervisors(ARRAY[?]::uuid[])", b.ID).Error
 }

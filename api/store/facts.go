@@ -1,7 +1,9 @@
 package store
 
 import (
+	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -153,4 +155,34 @@ func storyOf(f *contract.BaremetalFacts) *machineStory {
 		}
 	}
 	return out
+}
+
+// Facts is what is known of a machine by its BMC.
+type Facts struct {
+	Inventory        models.Inventory
+	Health           models.Health
+	Status           models.HealthStatus
+	Power            models.Power
+	Unfit            bool
+	InventoryAt      *time.Time
+	HealthAt         *time.Time
+	Reachable        bool
+	UnreachableSince *time.Time
+	Fault            string
+	Version          int64 // of the machine
+}
+
+const knownFacts = `
+SELECT coalesce(f.inventory, '{}'), coalesce(f.health, '{}'), b.health, b.power, b.unfit, f.inventory_at, f.health_at,
+	coalesce(f.reachable, false), f.unreachable_since, coalesce(f.fault, ''), b.version
+FROM baremetals b LEFT JOIN baremetal_facts f ON f.baremetal_id = b.id WHERE b.id = $1`
+
+// Facts reads what is known of a machine by its BMC.
+func (s *Store) Facts(ctx context.Context, id models.ID) (f Facts, err error) {
+	err = s.Pool.QueryRow(ctx, knownFacts, id).Scan(&f.Inventory, &f.Health, &f.Status, &f.Power, &f.Unfit, &f.InventoryAt, &f.HealthAt,
+		&f.Reachable, &f.UnreachableSince, &f.Fault, &f.Version)
+	if err != nil {
+		return found(f, err, "baremetal", id.String())
+	}
+	return f, nil
 }

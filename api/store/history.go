@@ -122,7 +122,7 @@ WHERE e.resource_id = $1 AND e.resource_kind = $2 AND e.txid = ANY ($3) AND e.ou
 
 const madeBy = `
 SELECT ` + auditColumns + ` FROM audit_events e
-WHERE e.resource_id = $1 AND e.resource_kind = $2 AND e.outcome <> 'refused' AND e.action LIKE '%.create' ORDER BY e.id LIMIT 1`
+WHERE e.resource_id = $1 AND e.resource_kind = $2 AND e.outcome <> 'refused' AND (e.action LIKE '%.create' OR e.action = 'baremetal.enroll') ORDER BY e.id LIMIT 1`
 
 // ChangedBy returns the audit events of a resource's changes by their transactions. The event that made it is under 0.
 func (s *Store) ChangedBy(ctx context.Context, kind, id string, transactions []int64) (map[int64]models.AuditEvent, error) {

@@ -44,6 +44,9 @@ func LockImage(tx *gorm.DB, id models.ID) (models.Image, error) {
 
 // CreateImage adds an image.
 func CreateImage(tx *gorm.DB, i *models.Image) error {
+	if i.Boot == nil {
+		i.Boot = map[string]models.Netboot{}
+	}
 	return refused(tx.Create(i).Error, map[string]*models.Fault{"images_name": taken("image", i.Name, "")})
 }
 

@@ -51,6 +51,9 @@ func (a *app) nounCommand(n noun) *cobra.Command {
 	for _, act := range n.actions {
 		c.AddCommand(a.actionCommand(n, act))
 	}
+	if n.name == "baremetal" {
+		c.AddCommand(a.baremetalCommands(n)...)
+	}
 	if n.name == "operation" {
 		c.AddCommand(a.watchCommand(n), a.exportOperationCommand(n), a.steerAllCommand(n, "resume"), a.steerAllCommand(n, "abort"))
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/yunshu/yunshu/api/store"
 	"github.com/yunshu/yunshu/models"
 	"github.com/yunshu/yunshu/test/postgres"
+	"github.com/yunshu/yunshu/vault"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -43,6 +44,9 @@ func newShell(t *testing.T) *shell {
 	}))
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
+	keys, err := vault.Parse("s1=AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=")
+	require.NoError(t, err)
+	s.Keys = store.Keys{Rest: keys, Way: keys}
 	policies, err := authz.New()
 	require.NoError(t, err)
 	gate := httptest.NewServer(api.New(api.Options{Store: s, Authz: policies, Logger: slog.New(slog.DiscardHandler), Version: "test",

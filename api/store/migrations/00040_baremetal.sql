@@ -18,6 +18,9 @@ ALTER TABLE baremetals
 ALTER TABLE baremetals DROP CONSTRAINT baremetals_hardware;
 CREATE UNIQUE INDEX baremetals_hardware ON baremetals (region, hardware_uuid) WHERE hardware_uuid <> '';
 CREATE UNIQUE INDEX baremetals_serial ON baremetals (vendor, serial) WHERE serial <> '' AND vendor <> '';
+-- What a machine that comes in is expected to be, before its BMC has said so.
+CREATE UNIQUE INDEX baremetals_expected ON baremetals (lower(serial)) WHERE serial <> '' AND vendor = '';
+CREATE INDEX baremetals_any_serial ON baremetals (lower(serial)) WHERE serial <> '';
 CREATE INDEX baremetals_tenant ON baremetals (tenant_id, id) WHERE tenant_id IS NOT NULL;
 
 -- The units of a rack that machines take: no two stand in one place.
@@ -58,9 +61,10 @@ CREATE TABLE bmcs (
     staged_for     uuid,                           -- the operation that does
     console        text NOT NULL DEFAULT '',
     rotated_at     timestamptz,
-    updated_at     timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT bmcs_address UNIQUE (region, address)
+    updated_at     timestamptz NOT NULL DEFAULT now()
 );
+-- However it is spoken to, there is one BMC at an address.
+CREATE UNIQUE INDEX bmcs_address ON bmcs (region, regexp_replace(address, '^[a-z]+://', ''));
 
 -- What a machine is made of and how it is, as it was seen last. Rows are wide and change often, so they are not beside
 -- what placement reads.

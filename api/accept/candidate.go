@@ -49,8 +49,8 @@ func (l *leasing) queueNames(b *pgx.Batch) {
 	})
 }
 
-// machine is a physical server as a lease sees it.
-type machine struct {
+// candidate is a physical server as a lease sees it.
+type candidate struct {
 	ID       models.ID
 	Name     string
 	Region   string
@@ -100,7 +100,7 @@ func (l *leasing) args(more ...any) []any {
 }
 
 func (l *leasing) scan(row pgx.Row) error {
-	var m machine
+	var m candidate
 	err := row.Scan(&m.ID, &m.Name, &m.Region, &m.GroupID, &m.Version, &m.Protocol, &m.Cause, &m.Busy)
 	return ifAny(err, func() { l.machine = &m })
 }
@@ -143,28 +143,22 @@ func (l *leasing) reasons(ctx context.Context, conn *pgxpool.Conn) ([]models.Rea
 }
 
 // leasable refuses a machine that cannot be leased as it is.
-func (m *machine) leasable(image models.Netboot) error {
+func (m *candidate) leasable(image models.Netboot) error {
 	switch {
 	case m.Cause == fits && m.Protocol == models.IPMI && !image.Network():
 		return models.Faultf(models.CodeWrongState, "The baremetal %s has no virtual drive, and the image has no kernel to boot from the network. Use another image or machine.", m.Name)
 	case m.Cause == fits:
 		return nil
 	case m.Busy != nil:
-		return underWay(m.Name, *m.Busy)
+		return inTheWay("baremetal", m.Name, *m.Busy)
 	case m.Cause == "has no BMC":
 		return noBMC(m.Name)
 	}
 	return models.Faultf(models.CodeWrongState, "The baremetal %s %s. A machine can be leased when it is spare, available, healthy and not in maintenance.", m.Name, m.Cause)
 }
 
-func underWay(name string, op models.ID) error {
-	f := models.Faultf(models.CodeOperationInProgress, "The baremetal %s has an operation in progress, %s. Wait for it, or cancel it.", name, op)
-	f.Operation = &op
-	return f
-}
-
 func noBMC(name string) error {
-	return models.Faultf(models.CodeNoBMC, "The baremetal %s has no BMC, so nothing can boot it. Enrol it first.", name)
+	return models.Faultf(models.CodeNoBMC, "The baremetal %s has no BMC, so nothing can boot it. Say how it is reached: yunshu baremetal set-bmc %s.", name, name)
 }
 
 // bootOf is how a machine boots an image: from a virtual drive where it has one and the image an ISO, else from the network.
