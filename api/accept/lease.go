@@ -71,7 +71,6 @@ type leasing struct {
 	plan bool // nothing is locked or written
 
 	named   leaseNames
-	used    map[keyed]earlier
 	machine *candidate
 	quotas  []*limit
 	boot    contract.Boot
@@ -116,22 +115,15 @@ func (a *Accepter) tryPlanLease(ctx context.Context, conn *pgxpool.Conn, l *leas
 
 // lookLease finds out who asks, whether it was asked before and what the names mean, and refuses what may not be.
 func (a *Accepter) lookLease(ctx context.Context, conn *pgxpool.Conn, l *leasing) (*Accepted, error) {
-	b := &pgx.Batch{}
-	begin(b)
-	standing := queueStanding(b, []Request{l.Request})
-	l.queueNames(b)
-	if l.Machine != nil {
-		l.queueMachine(b)
-	}
-	l.used = queueKeys(b, []Request{l.Request})
-	if err := send(ctx, conn, b); err != nil {
-		return nil, fmt.Errorf("look what a lease names: %w", err)
-	}
+	var again *Accepted
 	var err error
-	if l.Request, err = standing.current(l.Request); err != nil {
-		return nil, err
-	}
-	if again, err := replay(l.used, l.Request); err != nil || again != nil {
+	l.Request, again, err = look(ctx, conn, l.Request, func(b *pgx.Batch) {
+		l.queueNames(b)
+		if l.Machine != nil {
+			l.queueMachine(b)
+		}
+	})
+	if err != nil || again != nil {
 		return again, err
 	}
 	if err := l.check(a.authz); err != nil {
@@ -189,10 +181,10 @@ func (l *leasing) mistakes() error {
 	if *n.RegionState != "ready" || !slices.Contains(n.Capabilities, "bm") {
 		return models.Faultf(models.CodeRegionNotReady, "The region %s hands out no physical machines at the moment. Use another region, or wait.", n.Region)
 	}
-	if l.machine != nil && l.Version != nil && *l.Version != l.machine.Version {
-		return models.Faultf(models.CodePreconditionFailed, "The baremetal %s has changed since you read it. Read it again and repeat the change.", l.machine.Name)
+	if l.machine == nil {
+		return nil
 	}
-	return nil
+	return unchanged("baremetal", l.machine.Name, l.Version, l.machine.Version)
 }
 
 // choose finds a machine, and the quota for it.

@@ -2,7 +2,6 @@ package accept
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -98,24 +97,17 @@ func (a *Accepter) bootMachine(ctx context.Context, r reboot) (Accepted, error) 
 
 // tryBoot takes two round trips: look at everything, write everything.
 func (a *Accepter) tryBoot(ctx context.Context, conn *pgxpool.Conn, r *reboot) (Accepted, error) {
-	b := &pgx.Batch{}
-	begin(b)
-	standing := queueStanding(b, []Request{r.Request})
-	m := &r.machine
-	b.Queue(lockBooted, r.id).QueryRow(func(row pgx.Row) error {
-		err := row.Scan(&m.Name, &m.Region, &m.Role, &m.State, &m.Version, &m.TenantID, &r.tenant, &r.path, &r.frozen, &r.hasBMC, &r.protocol, &r.busy)
-		return ifAny(err, func() { r.found = true })
-	})
-	b.Queue(platformImages, r.id, r.purpose).Query(collect(&r.images, pgx.RowToStructByPos[platformImage]))
-	used := queueKeys(b, []Request{r.Request})
-	if err := send(ctx, conn, b); err != nil {
-		return Accepted{}, fmt.Errorf("look at baremetal %s: %w", r.id, err)
-	}
+	var again *Accepted
 	var err error
-	if r.Request, err = standing.current(r.Request); err != nil {
-		return Accepted{}, err
-	}
-	if again, err := replay(used, r.Request); err != nil || again != nil {
+	m := &r.machine
+	r.Request, again, err = look(ctx, conn, r.Request, func(b *pgx.Batch) {
+		b.Queue(lockBooted, r.id).QueryRow(func(row pgx.Row) error {
+			err := row.Scan(&m.Name, &m.Region, &m.Role, &m.State, &m.Version, &m.TenantID, &r.tenant, &r.path, &r.frozen, &r.hasBMC, &r.protocol, &r.busy)
+			return ifAny(err, func() { r.found = true })
+		})
+		b.Queue(platformImages, r.id, r.purpose).Query(collect(&r.images, pgx.RowToStructByPos[platformImage]))
+	})
+	if err != nil || again != nil {
 		return deref(again), err
 	}
 	if err := r.check(a.authz, r); err != nil {
@@ -136,7 +128,7 @@ func (a *Accepter) tryBoot(ctx context.Context, conn *pgxpool.Conn, r *reboot) (
 	if err != nil {
 		return Accepted{}, err
 	}
-	b = &pgx.Batch{}
+	b := &pgx.Batch{}
 	queueRecords(b, []record{{Request: r.Request, op: op, action: r.kind, detail: r.detail}})
 	b.Queue("COMMIT")
 	return Accepted{Operation: op}, send(ctx, conn, b)
@@ -192,11 +184,13 @@ func (r *reboot) unseen(err error) error {
 
 // ready refuses what cannot be booted now.
 func (r *reboot) ready() error {
-	switch {
-	case !r.found:
+	if !r.found {
 		return invisible("baremetal", r.id.String())
-	case r.version != nil && *r.version != r.machine.Version:
-		return models.Faultf(models.CodePreconditionFailed, "The baremetal %s has changed since you read it. Read it again and repeat the change.", r.machine.Name)
+	}
+	if err := unchanged("baremetal", r.machine.Name, r.version, r.machine.Version); err != nil {
+		return err
+	}
+	switch {
 	case r.busy != nil:
 		return inTheWay("baremetal", r.machine.Name, *r.busy)
 	case !r.hasBMC:
