@@ -98,7 +98,7 @@ func (e *edge) world() *world {
 	w.ids["tenants"] = e.tenant("dev", "acme").ID
 	e.user("ada")
 	e.call(e.admin, "PUT", path("tenants/%s/quotas/everywhere", w.ids["tenants"]), M{"vcpu": 1000}).is(200)
-	for _, kind := range []string{"racks", "groups", "baremetals", "images", "flavors", "subnets", "ip-addresses", "vms", "operations", "maintainers", "maintainer-groups", "assignments", "private-subnets", "leased-baremetals"} {
+	for _, kind := range []string{"racks", "groups", "baremetals", "images", "flavors", "subnets", "ip-addresses", "vms", "operations", "maintainers", "maintainer-groups", "assignments", "private-subnets"} {
 		w.ids[kind] = models.NewID()
 	}
 	for _, sql := range []string{
@@ -109,10 +109,6 @@ func (e *edge) world() *world {
 			VALUES (@baremetals, 'tw', 'h0', 'hypervisor', 'available', 'u0', @racks, @groups, 64, 262144, 4096)`,
 		"SELECT refresh_hypervisors(ARRAY[@baremetals::uuid])",
 		`INSERT INTO images (id, name, templates, boot) VALUES (@images, 'ubuntu-24-04', '{"tw": "template"}', '{"tw": {"kernel": "http://boot.example.com/vmlinuz"}}')`,
-		`INSERT INTO baremetals (id, region, name, role, state, hardware_uuid, rack_id, group_id, tenant_id, vcpu, memory_mib, storage_gib)
-			VALUES (@leased-baremetals, 'tw', 'm0', 'leased', 'in_use', 'u1', @racks, @groups, @tenants, 64, 262144, 4096)`,
-		"INSERT INTO allocations (resource_id, resource_kind, tenant_id, group_id, baremetals) VALUES (@leased-baremetals, 'baremetal', @tenants, @groups, 1)",
-		"UPDATE quotas SET baremetals_used = 1",
 		"INSERT INTO flavors (id, name, vcpu, memory_mib, storage_gib) VALUES (@flavors, 'medium', 2, 4096, 20)",
 		`INSERT INTO subnets (id, region, name, cidr, network, range_start, range_end) VALUES (@subnets, 'tw', 'lan', '10.1.0.0/16', 'vlan-100', '10.1.0.10', '10.1.255.200')`,
 		`INSERT INTO subnets (id, region, tenant_id, name, cidr, network, range_start, range_end)

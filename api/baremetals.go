@@ -107,10 +107,12 @@ func (a *API) listBaremetals(ctx context.Context, in *listBaremetalsInput) (*Lis
 	wire := baremetal
 	if !a.seesHardware(ctx) {
 		wire = func(b store.Baremetal) Baremetal { return theirs(baremetal(b)) }
-		f.Rack = "" // a filter too would tell where they stand
 	}
 	if f.Tenant, f.Within, err = a.reach(ctx, in.Tenant, in.Subtree); err != nil {
 		return nil, err
+	}
+	if in.Rack != "" && !a.seesHardware(ctx) {
+		f.Within = []models.ID{} // where machines stand is not told: by a filter neither
 	}
 	servers, err := a.store.Baremetals(ctx, f)
 	if err != nil {

@@ -51,6 +51,10 @@ func foreigners(t *testing.T) []foreigner {
 	t.Helper()
 	e, asked := newTracedEdge(t)
 	w := e.world()
+	w.ids["leased-baremetals"] = models.NewID()
+	_, err := e.store.Pool.Exec(t.Context(), `INSERT INTO baremetals (id, region, name, role, state, hardware_uuid, rack_id, group_id, tenant_id)
+		VALUES ($1, 'tw', 'm0', 'leased', 'in_use', 'u1', $2, $3, $4)`, w.ids["leased-baremetals"], w.ids["racks"], w.ids["groups"], w.ids["tenants"])
+	require.NoError(t, err)
 	for _, kind := range []string{"role-bindings", "tokens"} {
 		w.ids[kind] = w.renewed(kind)
 	}

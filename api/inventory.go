@@ -149,10 +149,15 @@ func (a *API) getHealth(ctx context.Context, in *ByID) (*Resource[BaremetalHealt
 }
 
 func (a *API) factsOf(ctx context.Context, id models.ID) (store.Facts, error) {
-	if err := a.mayReadOne(ctx, "baremetal", id); err != nil {
+	_, whole, err := a.readBaremetal(ctx, id)
+	if err != nil {
 		return store.Facts{}, err
 	}
-	return a.store.Facts(ctx, id)
+	f, err := a.store.Facts(ctx, id)
+	if !whole {
+		f.Fault = "" // it names the BMC
+	}
+	return f, err
 }
 
 func reachability(f store.Facts) Reachability {

@@ -248,7 +248,7 @@ func TestTheInventoryIsForItsPeople(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	member := c.user("mia", "member@acme")
-	for _, path := range []string{"/v1/racks", "/v1/baremetals", path("racks/%s", c.rack.ID), path("baremetals/%s", c.hosts[0].ID)} {
+	for _, path := range []string{"/v1/racks", path("racks/%s", c.rack.ID), path("baremetals/%s", c.hosts[0].ID)} {
 		c.call(member, "GET", path, nil).problem(models.CodeForbidden)
 	}
 	for _, path := range []string{"/v1/regions", "/v1/regions/tw", "/v1/groups", "/v1/images", "/v1/flavors", "/v1/subnets", path("subnets/%s", c.lan.ID)} {

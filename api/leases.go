@@ -93,7 +93,7 @@ func (a *API) registerLeases(h huma.API) {
 	register(h, endpoint{ID: "create-lease", Method: http.MethodPost, Path: "/v1/leases", Action: "baremetal.lease", Status: http.StatusAccepted, Summary: "Lease a physical server",
 		Description: "Gives a tenant a whole machine of a group, any that is spare, available and healthy, and boots the image on it. Answers 202 with the operation. " +
 			"Where no quota promises the tenant, or one above it, machines of the group, only operators may. With dry_run it answers 200 with a plan (LeasePlan) and changes nothing."}, a.createLease)
-	register(h, endpoint{ID: "lease-baremetal", Method: http.MethodPost, Path: "/v1/baremetals/{id}/lease", Action: "baremetal.hand-over", Status: http.StatusAccepted, Summary: "Lease this physical server to a tenant",
+	register(h, endpoint{ID: "lease-baremetal", Method: http.MethodPost, Path: "/v1/baremetals/{id}/lease", Action: "baremetal.assign", Status: http.StatusAccepted, Summary: "Lease this physical server to a tenant",
 		Description: "Gives a tenant this very machine, and boots the image on it. With dry_run it answers 200 with a plan (LeasePlan) and changes nothing."}, a.leaseBaremetal)
 	register(h, endpoint{ID: "release-baremetal", Method: http.MethodPost, Path: "/v1/baremetals/{id}/release", Action: "baremetal.release", Status: http.StatusAccepted, Summary: "Release a leased physical server",
 		Description: "Turns the machine off, boots the region's wipe image, and makes the machine available again when every disk is empty. The quota is free then."}, a.releaseBaremetal)

@@ -23,7 +23,7 @@ func TestReadGateway(t *testing.T) { // not parallel: it sets the environment
 		DatabaseURL: "postgres://yunshu:hunter2@127.0.0.1:5432/yunshu", Listen: "127.0.0.1:8080",
 		Temporal: Temporal{Address: "127.0.0.1:7233", Namespace: "default"}, PayloadKeys: "k=v", SecretKeys: "s=v", LogLevel: slog.LevelDebug,
 		TrustedProxies:   []string{"10.0.0.0/8", "fd00::/8"},
-		RequestsPerToken: 200, RequestsPerTenant: 1000, HeavyReads: 4,
+		RequestsPerToken: 200, RequestsPerTenant: 1000, HeavyReads: 4, RequestsPerMachine: 5,
 		SignIn: SignIn{Issuer: "https://id.example.com", ClientID: "yunshu", GroupsClaim: "groups", Lifetime: 12 * time.Hour},
 	}, got)
 	require.NotContains(t, fmt.Sprintf("%v %+v %#v", got, got, got), "hunter2")
@@ -33,7 +33,7 @@ func TestReadGatewayReportsEverythingAtOnce(t *testing.T) { // not parallel: it 
 	for name, value := range map[string]string{
 		"DATABASE_URL": "mysql://root:hunter2@db", "LISTEN": "here", "TEMPORAL_ADDRESS": "there", "TEMPORAL_NAMESPACE": " ",
 		"TEMPORAL_UI_URL": "127.0.0.1:8233", "TRUSTED_PROXIES": "everyone", "PAYLOAD_KEYS": "", "SECRET_KEYS": "", "LOG_LEVEL": "loud",
-		"REQUESTS_PER_TOKEN": "many", "REQUESTS_PER_TENANT": "-1", "HEAVY_READS": "1.5",
+		"REQUESTS_PER_TOKEN": "many", "REQUESTS_PER_TENANT": "-1", "HEAVY_READS": "1.5", "REQUESTS_PER_MACHINE": "few", "BOOT_URL": "http://u:hunter2@h/${x}",
 		"OIDC_ISSUER": "http://id.example.com", "OIDC_CA_FILE": "/nowhere", "SIGN_IN_LIFETIME": "48h",
 	} {
 		t.Setenv("YUNSHU_"+name, value)
@@ -44,6 +44,8 @@ func TestReadGatewayReportsEverythingAtOnce(t *testing.T) { // not parallel: it 
 		"the environment is not usable:",
 		"YUNSHU_REQUESTS_PER_TOKEN must be a number of requests a second, or 0 for no limit",
 		"YUNSHU_REQUESTS_PER_TENANT must be a number of requests a second, or 0 for no limit",
+		"YUNSHU_REQUESTS_PER_MACHINE must be a number of requests a second, or 0 for no limit",
+		"YUNSHU_BOOT_URL must be where booting machines reach the gateway, such as http://10.0.0.1:8080, without user, query or spaces",
 		"YUNSHU_HEAVY_READS must be a number, or 0 for no limit",
 		"YUNSHU_SIGN_IN_LIFETIME must be a time from 1m to 24h",
 		"YUNSHU_OIDC_ISSUER must look like https://id.example.com; http is for this machine only",

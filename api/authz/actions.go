@@ -41,7 +41,7 @@ var groups = map[string][]string{
 		"region.create", "region.update", "region.import", "rack.read", "rack.create", "rack.update", "rack.delete",
 		"group.create", "group.update", "group.delete", "baremetal.read", "baremetal.update", "baremetal.maintain", "baremetal.drain", "vm.migrate",
 		"baremetal.enroll", "baremetal.power", "baremetal.boot", "baremetal.media", "baremetal.locate", "baremetal.inspect", "baremetal.rotate", "baremetal.join", "baremetal.retire",
-		"baremetal.hand-over", "baremetal.skip-wipe", "baremetal.discover",
+		"baremetal.assign", "baremetal-wipe.skip", "baremetal.discover",
 		"image.create", "image.update", "image.delete", "flavor.create", "flavor.update", "flavor.delete",
 		"subnet.create", "subnet.update", "subnet.delete", "leak-check.create", "ledger.read", "operation.mend", "operation.export",
 		"maintainer.create", "maintainer.update", "maintainer.delete",

@@ -75,7 +75,7 @@ func (f *fleet) machine(name, role, state string) contract.AccessInput {
 	var tenant *models.ID
 	if role == models.RoleLeased {
 		tenant = &f.tenant
-		f.exec("INSERT INTO allocations (resource_id, resource_kind, tenant_id, baremetals) VALUES ($1, 'baremetal', $2, 1)", in.BaremetalID, f.tenant)
+		f.exec("INSERT INTO allocations (resource_id, resource_kind, tenant_id, group_id, baremetals) VALUES ($1, 'baremetal', $2, $3, 1)", in.BaremetalID, f.tenant, f.group)
 	}
 	f.exec("INSERT INTO baremetals (id, region, name, role, state, hardware_uuid, tenant_id, group_id) VALUES ($1, 'tw', $2, $3, $4, '', $5, $6)", in.BaremetalID, name, role, state, tenant, f.group)
 	sealed, err := f.Keys.SealPassword(in.BaremetalID, "secret of "+name)

@@ -87,8 +87,9 @@ func HoldAssigned(tx *gorm.DB, a Assigned) error {
 // MaintainsVM asks whether a user ($1) is responsible for a machine ($2), itself or through what it stands in.
 const MaintainsVM = `SELECT EXISTS (SELECT FROM resources r JOIN assigned_to($1) a ON a.resource = ANY (r.chain) WHERE r.kind = 'vm' AND r.uid = $2)`
 
-// MaintainsBaremetal asks the same of a physical server.
-const MaintainsBaremetal = `SELECT EXISTS (SELECT FROM resources r JOIN assigned_to($1) a ON a.resource = ANY (r.chain) WHERE r.kind = 'baremetal' AND r.uid = $2)`
+// MaintainsBaremetal asks the same of a physical server. Who looks after a tenant is asked about what it leases, and has no
+// rights on the hardware: a tenant cannot give what it does not have.
+const MaintainsBaremetal = `SELECT EXISTS (SELECT FROM resources r JOIN assigned_to($1) a ON a.resource = ANY (r.chain) WHERE r.kind = 'baremetal' AND r.uid = $2 AND a.resource_kind <> 'tenant')`
 
 // Maintains reports whether a user is responsible for a resource, itself or through what it stands in. For what there
 // is not, it says no.
@@ -97,7 +98,7 @@ func Maintains(tx *gorm.DB, user models.ID, kind, id string) (maintains bool, er
 	if !ok {
 		return false, nil
 	}
-	if kind == "baremetal" { // who looks after a tenant is asked about what it leases, and has no rights on the hardware
+	if kind == "baremetal" { // as MaintainsBaremetal
 		condition += " AND a.resource_kind <> 'tenant'"
 	}
 	err = tx.Raw("SELECT EXISTS (SELECT FROM resources r JOIN assigned_to(?) a ON a.resource = ANY (r.chain) WHERE "+condition+")", user, key).Scan(&maintains).Error

@@ -231,6 +231,7 @@ func (s *stack) gatewayEnv() []string {
 	return []string{
 		"YUNSHU_DATABASE_URL=" + s.dsn, "YUNSHU_PAYLOAD_KEYS=" + s.keys, "YUNSHU_SECRET_KEYS=" + s.secretKeys, "YUNSHU_TEMPORAL_ADDRESS=" + s.temporal.Address,
 		"YUNSHU_TEMPORAL_NAMESPACE=default", "YUNSHU_TEMPORAL_UI_URL=" + s.temporal.UI, "YUNSHU_OIDC_ISSUER=" + s.issuer, "GOMEMLIMIT=120MiB",
+		"YUNSHU_REQUESTS_PER_MACHINE=1000", // all simulated machines boot from one address
 	}
 }
 
