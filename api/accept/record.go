@@ -26,7 +26,7 @@ SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[],
 INSERT INTO audit_events (id, at, actor_id, actor, action, resource_kind, resource_id, resource_name, tenant_id, operation_id, request_id, trace_id, outcome,
 	remote_address, user_agent, on_behalf_of, before, detail)
 SELECT id, at, actor_id, actor, action, kind, resource_id::text, name, tenant_id, operation_id, request_id, trace_id, 'accepted',
-	remote_address, user_agent, on_behalf_of, CASE WHEN action NOT LIKE '%.create' THEN version_before(kind, resource_id::text) END,
+	remote_address, user_agent, on_behalf_of, CASE WHEN action NOT LIKE '%.create' AND action <> 'baremetal.enroll' THEN version_before(kind, resource_id::text) END,
 	detail
 FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::text[], $9::uuid[], $10::uuid[], $11::text[],
 	$12::text[], $13::text[], $14::text[], $15::text[], $16::jsonb[])

@@ -127,3 +127,14 @@ func TestAnImportMeetsAnEnrolledMachine(t *testing.T) {
 	require.Subset(t, f.row(in.BaremetalID), map[string]any{"name": "esx-1", "role": "spare", "model": "M1", "vcpu": 16.0, "provider_ref": "host-1", "cluster": "c1", "connected": true})
 	require.Equal(t, "esx-1 esx-1~"+uuidTwo+" esx-2", f.text("SELECT string_agg(name, ' ' ORDER BY name) FROM baremetals"))
 }
+
+func TestAnImportMeetsAMachineWhoseBMCReadsItsUUIDTheOtherWay(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	in := f.machine("bm-1", models.RoleSpare, "available")
+	f.exec("UPDATE baremetals SET hardware_uuid = $1", swapped)
+	got, err := f.RecordHypervisors(t.Context(), contract.RecordInput{OperationID: in.OperationID, Region: "tw", Hypervisors: []contract.Hypervisor{{Ref: "host-1", UUID: uuidOne, Name: "esx-1"}, {Ref: "host-2", UUID: "host-2", Name: "esx-2"}}})
+	require.NoError(t, err)
+	require.Equal(t, contract.Recorded{Added: 1, Changed: 1}, got)
+	require.Subset(t, f.row(in.BaremetalID), map[string]any{"name": "bm-1", "provider_ref": "host-1", "hardware_uuid": swapped})
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -90,15 +92,19 @@ SELECT m.id, gone.id IS NOT NULL AS changed FROM missing m LEFT JOIN gone ON gon
 // RecordHypervisors records one page of a region's hosts. Hosts are recognised by their hardware. At the last page,
 // hosts that the import did not see are taken out of placement. Recording the same page again changes nothing.
 func (s *Store) RecordHypervisors(ctx context.Context, in contract.RecordInput) (contract.Recorded, error) {
-	page, err := json.Marshal(importedHosts(in.Hypervisors))
-	if err != nil {
-		return contract.Recorded{}, fmt.Errorf("encode a page of hypervisors: %w", err)
-	}
 	var out contract.Recorded
-	err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
 		out = contract.Recorded{}
 		if _, err := tx.Exec(ctx, holdStructure); err != nil {
 			return fmt.Errorf("take the structure lock: %w", err)
+		}
+		hosts, err := asKnown(ctx, tx, in.Region, importedHosts(in.Hypervisors))
+		if err != nil {
+			return err
+		}
+		page, err := json.Marshal(hosts)
+		if err != nil {
+			return fmt.Errorf("encode a page of hypervisors: %w", err)
 		}
 		if _, err := tx.Exec(ctx, giveWay, in.Region, page); err != nil {
 			return fmt.Errorf("free the names of replaced hosts: %w", err)
@@ -127,6 +133,28 @@ func (s *Store) RecordHypervisors(ctx context.Context, in contract.RecordInput) 
 		return contract.Recorded{}, fmt.Errorf("record hypervisors of region %s: %w", in.Region, err)
 	}
 	return out, nil
+}
+
+// asKnown gives hosts whose BMC reads their UUID the other way round the spelling by which they are known.
+func asKnown(ctx context.Context, tx pgx.Tx, region string, hosts []importedHost) ([]importedHost, error) {
+	other := map[string]int{} // which host might be known by which other spelling
+	for i, h := range hosts {
+		if swapped := models.SwappedUUID(h.HardwareUUID); swapped != h.HardwareUUID {
+			other[swapped] = i
+		}
+	}
+	rows, err := tx.Query(ctx, "SELECT hardware_uuid FROM baremetals WHERE region = $1 AND hardware_uuid = ANY ($2)", region, slices.Collect(maps.Keys(other)))
+	if err != nil {
+		return nil, fmt.Errorf("look for hosts that are known by their BMC: %w", err)
+	}
+	known, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("look for hosts that are known by their BMC: %w", err)
+	}
+	for _, spelling := range known {
+		hosts[other[spelling]].HardwareUUID = spelling
+	}
+	return hosts, nil
 }
 
 // touched collects ids, and counts those that carry a mark.

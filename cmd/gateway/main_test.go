@@ -14,7 +14,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/yunshu/yunshu/api/store"
+	"github.com/yunshu/yunshu/models"
 	"github.com/yunshu/yunshu/test/postgres"
+	"github.com/yunshu/yunshu/vault"
 )
 
 func TestMain(m *testing.M) { postgres.Main(m) }
@@ -168,4 +171,46 @@ func TestTheContractIsPrinted(t *testing.T) {
 	out, err := run(t.Context(), "openapi")
 	require.NoError(t, err)
 	require.Contains(t, out, "openapi: 3.1.0")
+}
+
+func TestTheKeysOfSecretsAreRotated(t *testing.T) { // not parallel: it sets the environment
+	dsn, _ := environment(t)
+	_, err := run(t.Context(), "migrate")
+	require.NoError(t, err)
+	old, err := vault.Parse("s1=AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=")
+	require.NoError(t, err)
+	conn, err := pgx.Connect(t.Context(), dsn)
+	require.NoError(t, err)
+	defer conn.Close(context.Background())
+	id := models.NewID()
+	sealed, err := store.Keys{Rest: old}.SealPassword(id, "hunter2")
+	require.NoError(t, err)
+	for _, sql := range []string{
+		"INSERT INTO regions (name) VALUES ('tw')",
+		"INSERT INTO baremetals (id, region, name, role, state, hardware_uuid) VALUES ('" + id.String() + "', 'tw', 'bm-1', 'spare', 'available', '')",
+	} {
+		_, err = conn.Exec(t.Context(), sql)
+		require.NoError(t, err)
+	}
+	_, err = conn.Exec(t.Context(), "INSERT INTO bmcs (baremetal_id, region, address, username, key_id, password) VALUES ($1, 'tw', 'a', 'root', $2, $3)", id, sealed.KeyID, sealed.Data)
+	require.NoError(t, err)
+
+	t.Setenv("YUNSHU_SECRET_KEYS", "s2=AgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4fICE=,s1=AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=")
+	for _, step := range [][2]string{
+		{"check", "1 passwords are sealed with the key \"s1\", an older one.\n"}, {"rotate", "1 passwords were sealed anew with the key \"s2\".\n"},
+		{"rotate", "0 passwords were sealed anew with the key \"s2\".\n"}, {"check", "1 passwords are sealed with the key \"s2\".\n"},
+	} {
+		out, err := run(t.Context(), "secrets", step[0])
+		require.NoError(t, err)
+		require.Equal(t, step[1], out)
+	}
+	t.Setenv("YUNSHU_SECRET_KEYS", "s1=AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=")
+	out, err := run(t.Context(), "secrets", "check")
+	require.ErrorContains(t, err, "some passwords cannot be opened")
+	require.Contains(t, out, `encrypted with the key "s2", which is not among the keys`)
+	t.Setenv("YUNSHU_SECRET_KEYS", "")
+	_, err = run(t.Context(), "secrets", "rotate")
+	require.ErrorContains(t, err, "YUNSHU_SECRET_KEYS is missing")
+	_, err = run(t.Context(), "serve")
+	require.ErrorContains(t, err, "YUNSHU_SECRET_KEYS is missing")
 }
