@@ -2,9 +2,9 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -75,7 +75,7 @@ type alike struct {
 // Rules decide about machines that are in no group, or came into theirs by a rule. Machines that the rules cannot tell
 // apart are asked about once.
 const alikeMachines = `
-SELECT %s, group_id::text, string_agg(uuid_send(id), ''::bytea) FROM (
+SELECT coalesce(group_id::text, ''), string_agg(uuid_send(id), ''::bytea)%s FROM (
 	SELECT b.id, b.group_id%s FROM baremetals b%s
 	WHERE b.region = $1 AND (b.group_by_rule OR b.group_id IS NULL)%s) m
 GROUP BY group_id%s`
@@ -133,29 +133,52 @@ func (m *Memberships) note(set alike, d rules.Decision) {
 }
 
 func readAlike(ctx context.Context, on session, groups []ruled, region string, ids []models.ID) (machines []rules.Machine, sets []alike, err error) {
+	facts := factsOf(groups)
 	condition, args := some(ids, region)
-	err = on.query(ctx, alikeQuery(groups, condition), args, func(scan func(...any) error) error {
-		var facts, members []byte
-		var group *string
-		if err := scan(&facts, &group, &members); err != nil {
+	sql, width := alikeQuery(facts, condition)
+	columns := make([]string, width)
+	var group string
+	var members []byte
+	into := []any{&group, &members}
+	for i := range columns {
+		into = append(into, &columns[i])
+	}
+	err = on.query(ctx, sql, args, func(scan func(...any) error) error {
+		if err := scan(into...); err != nil {
 			return err
 		}
 		var m rules.Machine
-		if err := json.Unmarshal(facts, &m); err != nil {
-			return fmt.Errorf("read the facts of a machine: %w", err)
+		rest := columns
+		for _, f := range facts {
+			f.set(&m, rest)
+			rest = rest[len(f.columns):]
 		}
-		set := alike{ids: make([]models.ID, len(members)/len(models.ID{}))}
-		for i := range set.ids {
-			copy(set.ids[i][:], members[i*len(models.ID{}):])
-		}
-		if group != nil {
-			id := uuid.MustParse(*group)
-			set.group = &id
-		}
-		machines, sets = append(machines, m), append(sets, set)
+		machines, sets = append(machines, m), append(sets, alikeIn(group, members))
 		return nil
 	})
 	return machines, sets, err
+}
+
+// alikeIn reads the machines of a set, and the group that they are in.
+func alikeIn(group string, members []byte) alike {
+	set := alike{ids: make([]models.ID, len(members)/len(models.ID{}))}
+	for i := range set.ids {
+		copy(set.ids[i][:], members[i*len(models.ID{}):])
+	}
+	if id, ok := parseID(group); ok {
+		set.group = &id
+	}
+	return set
+}
+
+// factsOf are the facts that the rules of these groups look at.
+func factsOf(groups []ruled) (facts []machineFact) {
+	for _, f := range machineFacts {
+		if slices.ContainsFunc(groups, func(g ruled) bool { return slices.Contains(g.rule.Uses(), f.name) }) {
+			facts = append(facts, f)
+		}
+	}
+	return facts
 }
 
 // idsText is a uuid[] as text.
@@ -164,33 +187,22 @@ func idsText(ids []models.ID) any {
 	return text
 }
 
-// alikeQuery reads what the rules of these groups look at, and nothing else.
-func alikeQuery(groups []ruled, condition string) string {
-	uses := map[string]bool{}
-	for _, g := range groups {
-		for _, name := range g.rule.Uses() {
-			uses[name] = true
-		}
-	}
-	var object, inner, names strings.Builder
+// alikeQuery reads what rules look at, and nothing else.
+func alikeQuery(facts []machineFact, condition string) (sql string, width int) {
+	var outer, inner, names strings.Builder
 	joins := ""
-	for _, f := range machineFacts {
-		if !uses[f.name] {
-			continue
-		}
-		if object.Len() > 0 {
-			object.WriteString(", ")
-		}
-		fmt.Fprintf(&object, "'%s', %s", f.name, f.json)
-		for i, column := range f.columns {
-			fmt.Fprintf(&inner, ", %s AS %s_%d", column, f.name, i)
-			fmt.Fprintf(&names, ", %s_%d", f.name, i)
+	for _, f := range facts {
+		for _, column := range f.columns {
+			fmt.Fprintf(&inner, ", %s AS c%d", column, width)
+			fmt.Fprintf(&outer, ", coalesce(c%d::text, '')", width)
+			fmt.Fprintf(&names, ", c%d", width)
+			width++
 		}
 		if !strings.Contains(joins, f.join) {
 			joins += f.join
 		}
 	}
-	return fmt.Sprintf(alikeMachines, "jsonb_build_object("+object.String()+")::text", inner.String(), joins, condition, names.String())
+	return fmt.Sprintf(alikeMachines, outer.String(), inner.String(), joins, condition, names.String()), width
 }
 
 // write moves machines, except those that are in use: these wait. The caller holds the structure.

@@ -1,11 +1,18 @@
 package store
 
-// machineFact is a fact that rules may use: the columns that it takes from the database, the JSON that package rules reads
-// it from, and the table that has it besides baremetals.
+import (
+	"encoding/json"
+	"strconv"
+
+	"github.com/yunshu/yunshu/api/rules"
+)
+
+// machineFact is a fact that rules may use: the columns that it takes from the database, how they become it, and the table
+// that has them besides baremetals.
 type machineFact struct {
 	name    string
 	columns []string
-	json    string // over the columns name_0, name_1 …
+	set     func(m *rules.Machine, columns []string)
 	join    string
 }
 
@@ -18,28 +25,59 @@ const (
 // machineFacts are the fields of rules.Machine. A machine whose inventory nobody has read has the size that its vCenter
 // told. The load is what was promised to VMs of what may be.
 var machineFacts = []machineFact{
-	{"name", []string{"b.name"}, "name_0", ""},
-	{"region", []string{"b.region"}, "region_0", ""},
-	{"rack", []string{"coalesce(r.name, '')"}, "rack_0", inRack},
-	{"row", []string{`coalesce(r."row", '')`}, "row_0", inRack},
-	{"failure_domain", []string{"coalesce(r.failure_domain, '')"}, "failure_domain_0", inRack},
-	{"role", []string{"b.role"}, "role_0", ""},
-	{"state", []string{"b.state"}, "state_0", ""},
-	{"vendor", []string{"b.vendor"}, "vendor_0", ""},
-	{"model", []string{"b.model"}, "model_0", ""},
-	{"serial", []string{"b.serial"}, "serial_0", ""},
-	{"cpu", []string{"coalesce(t.cpu_model, '')", "coalesce(t.cpu_count, 0)"}, "jsonb_build_object('model', cpu_0, 'count', cpu_1)", hasTraits},
-	{"cores", []string{"coalesce(t.cores, 0)"}, "cores_0", hasTraits},
-	{"threads", []string{"coalesce(nullif(t.threads, 0), b.vcpu)"}, "threads_0", hasTraits},
-	{"memory_gib", []string{"coalesce(nullif(t.memory_mib, 0), b.memory_mib) / 1024"}, "memory_gib_0", hasTraits},
-	{"disk", []string{"coalesce(t.disk_count, 0)", "coalesce(t.disk_kinds, '{}')"},
-		"jsonb_build_object('count', disk_0, 'kinds', disk_1, 'kind', CASE WHEN cardinality(disk_1) = 1 THEN disk_1[1] ELSE '' END)", hasTraits},
-	{"storage_gib", []string{"coalesce(nullif(t.storage_gib, 0), b.storage_gib)"}, "storage_gib_0", hasTraits},
-	{"nic", []string{"coalesce(t.nic_count, 0)", "coalesce(t.nic_speed_mbps, 0)"}, "jsonb_build_object('count', nic_0, 'speed_mbps', nic_1)", hasTraits},
-	{"gpu", []string{"coalesce(t.gpu_model, '')", "coalesce(t.gpu_models, '{}')", "coalesce(t.gpu_vendor, '')", "coalesce(t.gpu_count, b.gpu)"},
-		"jsonb_build_object('model', gpu_0, 'models', gpu_1, 'vendor', gpu_2, 'count', gpu_3)", hasTraits},
-	{"labels", []string{"b.labels"}, "labels_0", ""},
-	{"health", []string{"b.health"}, "health_0", ""},
-	{"power", []string{"b.power"}, "power_0", ""},
-	{"load", []string{"coalesce(round((h.vcpu_total - h.vcpu_free)::numeric / nullif(h.vcpu_total, 0), 2), 0)"}, "load_0", hasRoom},
+	aText("name", "b.name", "", func(m *rules.Machine) *string { return &m.Name }),
+	aText("region", "b.region", "", func(m *rules.Machine) *string { return &m.Region }),
+	aText("rack", "r.name", inRack, func(m *rules.Machine) *string { return &m.Rack }),
+	aText("row", `r."row"`, inRack, func(m *rules.Machine) *string { return &m.Row }),
+	aText("failure_domain", "r.failure_domain", inRack, func(m *rules.Machine) *string { return &m.FailureDomain }),
+	aText("role", "b.role", "", func(m *rules.Machine) *string { return &m.Role }),
+	aText("state", "b.state", "", func(m *rules.Machine) *string { return &m.State }),
+	aText("vendor", "b.vendor", "", func(m *rules.Machine) *string { return &m.Vendor }),
+	aText("model", "b.model", "", func(m *rules.Machine) *string { return &m.Model }),
+	aText("serial", "b.serial", "", func(m *rules.Machine) *string { return &m.Serial }),
+	aText("health", "b.health", "", func(m *rules.Machine) *string { return &m.Health }),
+	aText("power", "b.power", "", func(m *rules.Machine) *string { return &m.Power }),
+	aNumber("cores", "t.cores", func(m *rules.Machine) *int { return &m.Cores }),
+	aNumber("threads", "coalesce(nullif(t.threads, 0), b.vcpu)", func(m *rules.Machine) *int { return &m.Threads }),
+	aNumber("memory_gib", "coalesce(nullif(t.memory_mib, 0), b.memory_mib) / 1024", func(m *rules.Machine) *int { return &m.MemoryGiB }),
+	aNumber("storage_gib", "coalesce(nullif(t.storage_gib, 0), b.storage_gib)", func(m *rules.Machine) *int { return &m.StorageGiB }),
+	{"cpu", []string{"t.cpu_model", "t.cpu_count"}, func(m *rules.Machine, c []string) { m.CPU = rules.CPU{Model: c[0], Count: whole(c[1])} }, hasTraits},
+	{"disk", []string{"t.disk_count", "array_to_json(t.disk_kinds)::text"}, func(m *rules.Machine, c []string) {
+		m.Disk = rules.Disk{Count: whole(c[0]), Kinds: list(c[1])}
+		if len(m.Disk.Kinds) == 1 {
+			m.Disk.Kind = m.Disk.Kinds[0]
+		}
+	}, hasTraits},
+	{"nic", []string{"t.nic_count", "t.nic_speed_mbps"}, func(m *rules.Machine, c []string) { m.NIC = rules.NIC{Count: whole(c[0]), SpeedMbps: whole(c[1])} }, hasTraits},
+	{"gpu", []string{"t.gpu_model", "array_to_json(t.gpu_models)::text", "t.gpu_vendor", "coalesce(t.gpu_count, b.gpu)"}, func(m *rules.Machine, c []string) {
+		m.GPU = rules.GPU{Model: c[0], Models: list(c[1]), Vendor: c[2], Count: whole(c[3])}
+	}, hasTraits},
+	{"labels", []string{"b.labels::text"}, func(m *rules.Machine, c []string) {
+		_ = json.Unmarshal([]byte(c[0]), &m.Labels) // an object of texts: what is not one has no such label
+	}, ""},
+	{"load", []string{"round((h.vcpu_total - h.vcpu_free)::numeric / nullif(h.vcpu_total, 0), 2)"}, func(m *rules.Machine, c []string) {
+		m.Load, _ = strconv.ParseFloat(c[0], 64) // empty: it takes no VMs
+	}, hasRoom},
+}
+
+func aText(name, column, join string, field func(*rules.Machine) *string) machineFact {
+	return machineFact{name, []string{column}, func(m *rules.Machine, c []string) { *field(m) = c[0] }, join}
+}
+
+func aNumber(name, column string, field func(*rules.Machine) *int) machineFact {
+	return machineFact{name, []string{column}, func(m *rules.Machine, c []string) { *field(m) = whole(c[0]) }, hasTraits}
+}
+
+// whole reads a number that the database wrote; nothing is 0.
+func whole(text string) int {
+	n, _ := strconv.Atoi(text)
+	return n
+}
+
+// list reads a list of texts that the database wrote; nothing is none.
+func list(text string) (out []string) {
+	if text != "" && text != "[]" {
+		_ = json.Unmarshal([]byte(text), &out)
+	}
+	return out
 }
