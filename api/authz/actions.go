@@ -31,13 +31,14 @@ var groups = map[string][]string{
 	"own": {"role-owner.give"},
 	// maintain: look after a resource that one is responsible for. Seeing a resource means to know of its tenant.
 	"maintain": {
-		"region.read", "rack.read", "group.read", "baremetal.read", "baremetal.maintain", "tenant.read", "vm.read", "vm.power",
+		"region.read", "rack.read", "group.read", "baremetal.read", "baremetal.maintain", "baremetal.power", "drift.read", "tenant.read", "vm.read", "vm.power",
 		"operation.read", "assignment.read",
 	},
 	// operate: run the machines, the networks and the catalogue.
 	"operate": {
 		"region.create", "region.update", "region.import", "rack.read", "rack.create", "rack.update", "rack.delete",
-		"group.create", "group.update", "group.delete", "baremetal.read", "baremetal.update", "baremetal.maintain",
+		"group.create", "group.update", "group.delete", "baremetal.read", "baremetal.update", "baremetal.maintain", "baremetal.power",
+		"drift.read", "drift.update",
 		"image.create", "image.update", "image.delete", "flavor.create", "flavor.update", "flavor.delete",
 		"subnet.create", "subnet.update", "subnet.delete", "leak-check.create", "ledger.read", "operation.mend", "operation.export",
 		"maintainer.create", "maintainer.update", "maintainer.delete",

@@ -68,19 +68,12 @@ func UpdateBaremetal(tx *gorm.DB, b Baremetal, group *models.ID) error {
 	if !same(b.GroupID, group) && b.VMs > 0 {
 		return models.Faultf(models.CodeInUse, "The baremetal %s carries %d vms, which belong to its group. Remove them before it changes its group.", b.Name, b.VMs)
 	}
-	if err := placeInRack(tx, b.Baremetal); err != nil {
-		return err
-	}
-	byRule := b.GroupByRule && same(b.GroupID, group) // a person's choice is no rule's
-	err := tx.Exec(`UPDATE baremetals SET rack_id = ?, rack_unit = ?, rack_height = ?, group_id = ?, group_by_rule = ?, maintenance = ?, version = version + 1, updated_at = now() WHERE id = ?`,
-		b.RackID, b.RackUnit, b.RackHeight, group, byRule, b.Maintenance, b.ID).Error
+	err := tx.Exec(`UPDATE baremetals SET rack_id = ?, group_id = ?, maintenance = ?, version = version + 1, updated_at = now() WHERE id = ?`,
+		b.RackID, group, b.Maintenance, b.ID).Error
 	if err != nil {
-		return PositionRefused(err, b.Baremetal)
-	}
-	if err := settleMembers(tx, "id", b.ID); err != nil {
 		return err
 	}
-	return JoinByRule(tx, b.ID)
+	return settleMember(tx, b, group)
 }
 
 // same compares ids that may be absent.

@@ -304,6 +304,20 @@ func JoinByRuleIn(ctx context.Context, tx pgx.Tx, machines ...models.ID) error {
 	return joinEach(ctx, pgxSession{tx}, machines)
 }
 
+// settleMember tells placement of a machine that a person has changed. Whoever they put into a group stays there, whatever
+// the rules say; whoever they took out of one is the rules' to decide about. The caller holds the structure.
+func settleMember(tx *gorm.DB, was Baremetal, group *models.ID) error {
+	if !same(was.GroupID, group) {
+		if err := tx.Exec("UPDATE baremetals SET group_by_rule = false WHERE id = ?", was.ID).Error; err != nil {
+			return err
+		}
+	}
+	if err := settleMembers(tx, "id", was.ID); err != nil {
+		return err
+	}
+	return JoinByRule(tx, was.ID)
+}
+
 // JoinByRule does it in a transaction of its own, which holds the structure.
 func (s *Store) JoinByRule(ctx context.Context, machines ...models.ID) error {
 	return pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {

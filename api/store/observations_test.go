@@ -80,7 +80,9 @@ func TestEachKindOfDriftIsFound(t *testing.T) {
 			i.Inventory.Serial, i.Power, i.Inventory.BIOS = "SN2", models.PowerOff, "9"
 		}, []driftRow{{"identity", "serial", `"SN1"`, `"SN2"`, "report", "open"}}, []driftRow{{"identity", "serial", `"SN1"`, `"SN2"`, "report", "closed"}}},
 		"unreachable": {nil, []driftRow{{"unreachable", "", `"reachable"`, `"unreachable"`, "report", "open"}}, []driftRow{{"unreachable", "", `"reachable"`, `"unreachable"`, "report", "closed"}}},
-		"a BMC that knows nothing of its machine": {func(i *contract.Inspected) { i.Inventory = models.Inventory{HardwareIdentity: models.HardwareIdentity{UUID: "UUID-1"}} }, nil, []driftRow{}},
+		"a BMC that knows nothing of its machine": {func(i *contract.Inspected) {
+			i.Inventory = models.Inventory{HardwareIdentity: models.HardwareIdentity{UUID: "UUID-1"}}
+		}, nil, []driftRow{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -32,55 +32,6 @@ func (s *Store) Occupants(ctx context.Context, rack models.ID) ([]Occupant, erro
 	return out, nil
 }
 
-// FreePosition refuses a place in a rack where a machine cannot stand: it is outside of the rack, or another machine stands
-// there, which is named. A unit of 0 is no place, and always free. Another transaction may still be faster: the table
-// rack_units decides, and PositionRefused says so.
-func FreePosition(tx *gorm.DB, rack models.Rack, unit, height int, except models.ID) error {
-	if unit == 0 {
-		return nil
-	}
-	top := unit + height - 1
-	if unit < 1 || height < 1 || top > rack.Height {
-		return models.Faultf(models.CodePositionTaken, "A machine of %d units does not fit at unit %d of rack %s, which has %d units. Choose a lower position.", height, unit, rack.Name, rack.Height)
-	}
-	type taken struct {
-		Name string
-		Unit int
-	}
-	other, err := row[taken](tx, `SELECT b.name, u.unit FROM rack_units u JOIN baremetals b ON b.id = u.baremetal_id
-		WHERE u.rack_id = ? AND u.unit BETWEEN ? AND ? AND u.baremetal_id <> ? ORDER BY u.unit LIMIT 1`, rack.ID, unit, top, except)
-	switch {
-	case NotFound(err):
-		return nil
-	case err != nil:
-		return fmt.Errorf("look who stands in rack %s: %w", rack.Name, err)
-	}
-	return models.Faultf(models.CodePositionTaken, "The machine %s stands at unit %d of rack %s. Choose another position, or move it first.", other.Name, other.Unit, rack.Name)
-}
-
-// PositionRefused turns the refusal of a place that another transaction took meanwhile into a fault; other errors pass.
-func PositionRefused(err error, b models.Baremetal) error {
-	if Violated(err) != "rack_units_once" {
-		return err
-	}
-	return models.Faultf(models.CodePositionTaken, "Another machine was put at unit %d of the rack of %s meanwhile. Choose another position.", b.RackUnit, b.Name).Because(err)
-}
-
-// placeInRack refuses the place of a machine, if it is none. The rack stays as it is until the transaction ends.
-func placeInRack(tx *gorm.DB, b models.Baremetal) error {
-	if b.RackID == nil {
-		if b.RackUnit > 0 {
-			return models.Faultf(models.CodeInvalid, "The machine %s cannot have a position without a rack. Give the rack as well.", b.Name)
-		}
-		return nil
-	}
-	rack, err := row[models.Rack](tx, "SELECT * FROM racks WHERE id = ? FOR SHARE", *b.RackID)
-	if err != nil {
-		return fmt.Errorf("read the rack of machine %s: %w", b.Name, err)
-	}
-	return FreePosition(tx, rack, b.RackUnit, b.RackHeight, b.ID)
-}
-
 // highEnough refuses a height of a rack that is below what stands in it.
 func highEnough(tx *gorm.DB, r models.Rack) error {
 	top, err := row[Occupant](tx, `SELECT name, rack_unit, rack_height FROM baremetals WHERE rack_id = ? AND rack_unit > 0 AND rack_unit + rack_height - 1 > ?

@@ -68,4 +68,5 @@ $$;
 -- How many looks in a row failed: a BMC that is away for a moment is no news.
 ALTER TABLE baremetal_facts ADD COLUMN missed integer NOT NULL DEFAULT 0;
 
+ALTER TABLE drifts ADD COLUMN reason text NOT NULL DEFAULT ''; -- why it is ignored
 CREATE INDEX drifts_state ON drifts (region, state, id);
