@@ -2,8 +2,6 @@ package rules
 
 import (
 	"fmt"
-	"runtime"
-	"sync"
 
 	"github.com/expr-lang/expr/vm"
 )
@@ -29,19 +27,10 @@ type Decision struct {
 // Decide asks every rule about every machine. A rule that cannot be asked about a machine does not match it.
 func Decide(rules []*Rule, machines []Machine) []Decision {
 	out := make([]Decision, len(machines))
-	workers := min(runtime.GOMAXPROCS(0), 1+len(machines)/1000)
-	share := (len(machines) + workers - 1) / workers
-	var all sync.WaitGroup
-	for begin := 0; begin < len(machines); begin += share {
-		end := min(begin+share, len(machines))
-		all.Go(func() {
-			on := new(vm.VM)
-			for i := begin; i < end; i++ {
-				out[i] = decide(on, rules, &machines[i])
-			}
-		})
+	on := new(vm.VM)
+	for i := range machines {
+		out[i] = decide(on, rules, &machines[i])
 	}
-	all.Wait()
 	return out
 }
 

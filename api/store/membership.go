@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -66,45 +65,21 @@ func readRules(ctx context.Context, on session, region string) (out []ruled, err
 	return out, nil
 }
 
-// alike are machines that no rule can tell apart, and that are in one group.
-type alike struct {
-	ids   []models.ID
-	group *models.ID
-}
-
-// Rules decide about machines that are in no group, or came into theirs by a rule. Machines that the rules cannot tell
-// apart are asked about once.
-const alikeMachines = `
-SELECT coalesce(group_id::text, ''), string_agg(uuid_send(id), ''::bytea)%s FROM (
-	SELECT b.id, b.group_id%s FROM baremetals b%s
-	WHERE b.region = $1 AND (b.group_by_rule OR b.group_id IS NULL)%s) m
-GROUP BY group_id%s`
-
-// some narrows a statement to machines, where it is about some of them; their ids are its last argument.
-func some(ids []models.ID, args ...any) (condition string, _ []any) {
-	if ids == nil {
-		return "", args
-	}
-	return fmt.Sprintf(" AND b.id = ANY ($%d::text::uuid[])", len(args)+1), append(args, idsText(ids))
-}
-
 // decideMemberships asks the rules of a region about its machines, or about some of them.
 func decideMemberships(ctx context.Context, on session, region string, ids []models.ID) (Memberships, error) {
 	groups, err := readRules(ctx, on, region)
 	if err != nil {
 		return Memberships{}, err
 	}
-	machines, sets, err := readAlike(ctx, on, groups, region, ids)
+	batches, err := readAlike(ctx, on, groups, region, ids)
 	if err != nil {
 		return Memberships{}, fmt.Errorf("read the machines of region %s: %w", region, err)
 	}
-	asked := make([]*rules.Rule, len(groups))
-	for i, g := range groups {
-		asked[i] = g.rule
-	}
 	out := Memberships{groups: groups}
-	for i, d := range rules.Decide(asked, machines) {
-		out.note(sets[i], d)
+	for _, b := range batches {
+		for i, d := range b.decisions {
+			out.note(b.sets[i], d)
+		}
 	}
 	return out, nil
 }
@@ -130,79 +105,6 @@ func (m *Memberships) note(set alike, d rules.Decision) {
 	for _, id := range set.ids {
 		m.Moves = append(m.Moves, Move{id, set.group, to})
 	}
-}
-
-func readAlike(ctx context.Context, on session, groups []ruled, region string, ids []models.ID) (machines []rules.Machine, sets []alike, err error) {
-	facts := factsOf(groups)
-	condition, args := some(ids, region)
-	sql, width := alikeQuery(facts, condition)
-	columns := make([]string, width)
-	var group string
-	var members []byte
-	into := []any{&group, &members}
-	for i := range columns {
-		into = append(into, &columns[i])
-	}
-	err = on.query(ctx, sql, args, func(scan func(...any) error) error {
-		if err := scan(into...); err != nil {
-			return err
-		}
-		var m rules.Machine
-		rest := columns
-		for _, f := range facts {
-			f.set(&m, rest)
-			rest = rest[len(f.columns):]
-		}
-		machines, sets = append(machines, m), append(sets, alikeIn(group, members))
-		return nil
-	})
-	return machines, sets, err
-}
-
-// alikeIn reads the machines of a set, and the group that they are in.
-func alikeIn(group string, members []byte) alike {
-	set := alike{ids: make([]models.ID, len(members)/len(models.ID{}))}
-	for i := range set.ids {
-		copy(set.ids[i][:], members[i*len(models.ID{}):])
-	}
-	if id, ok := parseID(group); ok {
-		set.group = &id
-	}
-	return set
-}
-
-// factsOf are the facts that the rules of these groups look at.
-func factsOf(groups []ruled) (facts []machineFact) {
-	for _, f := range machineFacts {
-		if slices.ContainsFunc(groups, func(g ruled) bool { return slices.Contains(g.rule.Uses(), f.name) }) {
-			facts = append(facts, f)
-		}
-	}
-	return facts
-}
-
-// idsText is a uuid[] as text.
-func idsText(ids []models.ID) any {
-	text, _ := IDs(ids).Value() // writes text, and cannot fail
-	return text
-}
-
-// alikeQuery reads what rules look at, and nothing else.
-func alikeQuery(facts []machineFact, condition string) (sql string, width int) {
-	var outer, inner, names strings.Builder
-	joins := ""
-	for _, f := range facts {
-		for _, column := range f.columns {
-			fmt.Fprintf(&inner, ", %s AS c%d", column, width)
-			fmt.Fprintf(&outer, ", coalesce(c%d::text, '')", width)
-			fmt.Fprintf(&names, ", c%d", width)
-			width++
-		}
-		if !strings.Contains(joins, f.join) {
-			joins += f.join
-		}
-	}
-	return fmt.Sprintf(alikeMachines, outer.String(), inner.String(), joins, condition, names.String()), width
 }
 
 // write moves machines, except those that are in use: these wait. The caller holds the structure.
