@@ -56,9 +56,13 @@ func UpdateDrift(tx *gorm.DB, d models.Drift) (models.Drift, error) {
 	return row[models.Drift](tx, "UPDATE drifts SET state = ?, reason = ?, version = version + 1, updated_at = now() WHERE id = ? RETURNING *", d.State, d.Reason, d.ID)
 }
 
-// MaintainsDrift reports whether a user is responsible for the resource of a difference. For one that there is not, it says no.
-func (s *Store) MaintainsDrift(ctx context.Context, user, drift models.ID) (maintains bool, err error) {
-	err = s.DB.WithContext(ctx).Raw("SELECT EXISTS (SELECT FROM drifts d WHERE d.id = ? AND "+maintained+")", drift, user).Scan(&maintains).Error
+// maintainsDrift reports whether a user is responsible for the resource of a difference. For one that there is not, it says no.
+func maintainsDrift(tx *gorm.DB, user models.ID, drift string) (maintains bool, err error) {
+	id, ok := parseID(drift)
+	if !ok {
+		return false, nil
+	}
+	err = tx.Raw("SELECT EXISTS (SELECT FROM drifts d WHERE d.id = ? AND "+maintained+")", id, user).Scan(&maintains).Error
 	if err != nil {
 		return false, fmt.Errorf("ask who maintains what drift %s is about: %w", drift, err)
 	}
