@@ -97,6 +97,9 @@ func TestWhomAPersonPutSomewhereStaysThere(t *testing.T) {
 	require.Equal(t, "every", h.of(0).Group, "whom nobody puts anywhere is the rules' to decide about")
 	h.call(h.admin, "PATCH", where, M{"rack": ""}).is(200)
 	require.Equal(t, "every", h.of(0).Group)
+	h.call(h.admin, "PATCH", where, M{"group": "every"}).is(200)
+	h.group(M{"name": "a", "rule": `true`})
+	require.Equal(t, []string{"every", "a"}, []string{h.of(0).Group, h.of(1).Group}, "whom a rule put there, a person may keep there")
 }
 
 func TestARackShowsWhatStandsInIt(t *testing.T) {

@@ -209,10 +209,9 @@ func JoinByRuleIn(ctx context.Context, tx pgx.Tx, machines ...models.ID) error {
 // settleMember tells placement of a machine that a person has changed. Whoever they put into a group stays there, whatever
 // the rules say; whoever they took out of one is the rules' to decide about. The caller holds the structure.
 func settleMember(tx *gorm.DB, was Baremetal, group *models.ID) error {
-	if !same(was.GroupID, group) {
-		if err := tx.Exec("UPDATE baremetals SET group_by_rule = false WHERE id = ?", was.ID).Error; err != nil {
-			return err
-		}
+	byRule := was.GroupByRule && same(was.GroupID, group)
+	if err := tx.Exec("UPDATE baremetals SET group_by_rule = ? WHERE id = ? AND group_by_rule <> ?", byRule, was.ID, byRule).Error; err != nil {
+		return err
 	}
 	if err := settleMembers(tx, "id", was.ID); err != nil {
 		return err
