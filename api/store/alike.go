@@ -25,6 +25,10 @@ SELECT coalesce(group_id::text, ''), string_agg(uuid_send(id), ''::bytea)%s FROM
 	WHERE b.region = $1 AND (b.group_by_rule OR b.group_id IS NULL)%s) m
 GROUP BY group_id%s`
 
+// roomToGather lets a whole region be gathered in memory: with rules that tell all of its machines apart, the usual
+// room would be sorted on disk.
+const roomToGather = `SET LOCAL work_mem = '256MB'`
+
 // some narrows a statement to machines, where it is about some of them; their ids are its last argument.
 func some(ids []models.ID, args ...any) (condition string, _ []any) {
 	if ids == nil {
@@ -44,6 +48,11 @@ const batchSize = 2000
 
 // readAlike reads the machines, and decides about a batch of them while the next one is read.
 func readAlike(ctx context.Context, on session, groups []ruled, region string, ids []models.ID) (batches []*batch, err error) {
+	if ids == nil {
+		if err := on.exec(ctx, roomToGather); err != nil {
+			return nil, fmt.Errorf("take memory for a whole region: %w", err)
+		}
+	}
 	facts := factsOf(groups)
 	condition, args := some(ids, region)
 	sql, width := alikeQuery(facts, condition)
