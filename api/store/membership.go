@@ -152,8 +152,9 @@ busy AS (
 	SELECT w.* FROM wanted w JOIN baremetals b ON b.id = w.id
 	WHERE b.group_id IS NOT NULL AND (b.tenant_id IS NOT NULL OR EXISTS (SELECT FROM vms v WHERE v.baremetal_id = b.id))),
 moved AS (
-	UPDATE baremetals b SET group_id = w.group_id, group_by_rule = w.group_id IS NOT NULL, version = b.version + 1, updated_at = now()
-	FROM wanted w WHERE b.id = w.id AND w.id NOT IN (SELECT id FROM busy)),
+	UPDATE baremetals b SET group_id = w.group_id, group_by_rule = w.group_id IS NOT NULL, version = b.version + 1, updated_at = now(),
+		unfit = b.health = 'critical' AND coalesce(w.health_policy, 'stop') = 'stop'
+	FROM (SELECT wanted.*, g.health_policy FROM wanted LEFT JOIN groups g ON g.id = wanted.group_id) w WHERE b.id = w.id AND w.id NOT IN (SELECT id FROM busy)),
 arrived AS (
 	DELETE FROM group_waits g USING baremetals b
 	WHERE b.id = g.baremetal_id AND b.region = $3%s AND b.id NOT IN (SELECT id FROM busy)),
@@ -162,8 +163,12 @@ waits AS (
 	ON CONFLICT (baremetal_id) DO UPDATE SET group_id = excluded.group_id)
 SELECT id::text FROM busy`
 
-// settle tells placement of machines that moved, and whether they are fit for it there.
-const settle = `SELECT refresh_hypervisors($1::text::uuid[]) FROM (SELECT count(*) FROM refresh_fitness($1::text::uuid[])) f`
+// What placement has to know of machines: of those that moved, where they are; of those whose facts changed, also whether
+// they are fit for it.
+const (
+	settleMoved   = `SELECT refresh_hypervisors($1::text::uuid[])`
+	settleChanged = `SELECT refresh_hypervisors($1::text::uuid[]) FROM (SELECT count(*) FROM refresh_fitness($1::text::uuid[])) f`
+)
 
 // joinByRule decides, writes and tells placement.
 func joinByRule(ctx context.Context, on session, region string, ids []models.ID) (Memberships, error) {
@@ -174,12 +179,12 @@ func joinByRule(ctx context.Context, on session, region string, ids []models.ID)
 	if err := m.write(ctx, on, region, ids); err != nil {
 		return m, err
 	}
-	changed := make([]models.ID, len(m.Moves))
+	settle, changed := settleMoved, make([]models.ID, len(m.Moves))
 	for i, move := range m.Moves {
 		changed[i] = move.Machine
 	}
 	if len(ids) > 0 {
-		changed = ids // their facts changed: so may whether they are fit
+		settle, changed = settleChanged, ids
 	}
 	if len(changed) == 0 {
 		return m, nil
