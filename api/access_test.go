@@ -98,7 +98,7 @@ func (e *edge) world() *world {
 	w.ids["tenants"] = e.tenant("dev", "acme").ID
 	e.user("ada")
 	e.call(e.admin, "PUT", path("tenants/%s/quotas/everywhere", w.ids["tenants"]), M{"vcpu": 1000}).is(200)
-	for _, kind := range []string{"racks", "groups", "baremetals", "images", "flavors", "subnets", "ip-addresses", "vms", "operations", "maintainers", "maintainer-groups", "assignments", "private-subnets"} {
+	for _, kind := range []string{"racks", "groups", "baremetals", "images", "flavors", "subnets", "ip-addresses", "vms", "operations", "drifts", "maintainers", "maintainer-groups", "assignments", "private-subnets"} {
 		w.ids[kind] = models.NewID()
 	}
 	for _, sql := range []string{
@@ -118,6 +118,8 @@ func (e *edge) world() *world {
 			VALUES (@vms, @tenants, 'v0', 'tw', @groups, @baremetals, @images, @subnets, '10.1.0.11', 'running', 1, 1024, 10, 'ada')`,
 		`INSERT INTO operations (id, kind, tenant_id, region, resource_kind, resource_id, resource_name, actor_id, actor, state, input)
 			VALUES (@operations, 'vm.power', @tenants, 'tw', 'vm', @vms, 'v0', @vms, 'ada', 'running', '{}')`,
+		`INSERT INTO drifts (id, region, kind, resource_kind, resource_id, resource_name, field, expected, found, message, policy)
+			VALUES (@drifts, 'tw', 'health', 'baremetal', @baremetals, 'h0', 'health', '"ok"', '"critical"', 'The health of h0 is critical.', 'report')`,
 		"INSERT INTO maintainer_groups (id, name) VALUES (@maintainer-groups, 'night-shift')",
 		"INSERT INTO maintainers (id, name, email) VALUES (@maintainers, 'keeper', 'keeper@example.com')",
 		`INSERT INTO assignments (id, resource_kind, resource_id, tenant_id, maintainer_id, is_primary)

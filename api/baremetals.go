@@ -176,7 +176,7 @@ func (in *updateBaremetalInput) apply(tx *gorm.DB, b *store.Baremetal) (group *m
 		}
 	}
 	if ref := in.Body.Group; ref != nil {
-		group = nil
+		group, b.GroupByRule = nil, false
 		if *ref != "" {
 			g, err := store.GroupRef(tx, b.Region, *ref)
 			if err != nil && !store.NotFound(err) {

@@ -20,6 +20,7 @@ type Rack struct {
 	Position      string    `json:"position" doc:"Position in the row." example:"7"`
 	PowerKW       float64   `json:"power_kw" doc:"Power that the rack may draw, in kW." example:"12.5"`
 	FailureDomain string    `json:"failure_domain" doc:"Racks of one failure domain fail together." example:"hall-1"`
+	Height        int       `json:"height" doc:"How many units it has." example:"42"`
 	Baremetals    int64     `json:"baremetals" doc:"How many machines stand in it." example:"12"`
 	Stamps
 }
@@ -34,6 +35,7 @@ type createRackInput struct {
 		Position      string  `json:"position,omitempty" maxLength:"63" doc:"Position in the row." example:"7"`
 		PowerKW       float64 `json:"power_kw,omitempty" minimum:"0" maximum:"100000" doc:"Power that the rack may draw, in kW." example:"12.5"`
 		FailureDomain string  `json:"failure_domain,omitempty" maxLength:"63" doc:"Racks of one failure domain fail together." example:"hall-1"`
+		Height        int     `json:"height,omitempty" minimum:"1" maximum:"60" default:"42" doc:"How many units it has." example:"42"`
 	}
 }
 
@@ -51,6 +53,7 @@ type updateRackInput struct {
 		Position      *string  `json:"position,omitempty" maxLength:"63" doc:"Position in the row." example:"7"`
 		PowerKW       *float64 `json:"power_kw,omitempty" minimum:"0" maximum:"100000" doc:"Power that the rack may draw, in kW." example:"12.5"`
 		FailureDomain *string  `json:"failure_domain,omitempty" maxLength:"63" doc:"Racks of one failure domain fail together." example:"hall-1"`
+		Height        *int     `json:"height,omitempty" minimum:"1" maximum:"60" doc:"How many units it has; not fewer than its machines need." example:"42"`
 	}
 }
 
@@ -70,7 +73,7 @@ func (a *API) registerRacks(h huma.API) {
 
 func (a *API) createRack(ctx context.Context, in *createRackInput) (*Resource[Rack], error) {
 	b := in.Body
-	r := models.Rack{ID: models.NewID(), Region: b.Region, Name: b.Name, Row: b.Row, Position: b.Position, PowerKW: b.PowerKW, FailureDomain: b.FailureDomain}
+	r := models.Rack{ID: models.NewID(), Region: b.Region, Name: b.Name, Row: b.Row, Position: b.Position, PowerKW: b.PowerKW, FailureDomain: b.FailureDomain, Height: b.Height}
 	answer, err := platformWrite(ctx, a, trial(change(ctx, "rack.create"), in.DryRun), func(tx *gorm.DB) (store.Answer[Rack], error) {
 		if err := regionExists(tx, b.Region); err != nil {
 			return store.Answer[Rack]{}, err
@@ -124,7 +127,7 @@ func (a *API) getRack(ctx context.Context, in *ByID) (*Resource[Rack], error) {
 }
 
 func (a *API) updateRack(ctx context.Context, in *updateRackInput) (*Resource[Rack], error) {
-	answer, err := platformWrite(ctx, a, change(ctx, "rack.update"), func(tx *gorm.DB) (store.Answer[Rack], error) {
+	answer, err := platformWrite(ctx, a, restructure(change(ctx, "rack.update")), func(tx *gorm.DB) (store.Answer[Rack], error) {
 		var none store.Answer[Rack]
 		r, err := store.LockRack(tx, in.ID)
 		if err != nil {
@@ -137,6 +140,7 @@ func (a *API) updateRack(ctx context.Context, in *updateRackInput) (*Resource[Ra
 		set(&r.Position, in.Body.Position)
 		set(&r.PowerKW, in.Body.PowerKW)
 		set(&r.FailureDomain, in.Body.FailureDomain)
+		set(&r.Height, in.Body.Height)
 		if err := store.UpdateRack(tx, r.Rack); err != nil {
 			return none, err
 		}
@@ -165,5 +169,5 @@ func (a *API) deleteRack(ctx context.Context, in *deleteInput) (*struct{}, error
 
 func rack(r store.Rack) Rack {
 	return Rack{ID: r.ID, Region: r.Region, Name: r.Name, Row: r.Row, Position: r.Position, PowerKW: r.PowerKW,
-		FailureDomain: r.FailureDomain, Baremetals: r.Baremetals, Stamps: stamps(r.Stamps)}
+		FailureDomain: r.FailureDomain, Height: r.Height, Baremetals: r.Baremetals, Stamps: stamps(r.Stamps)}
 }

@@ -20,6 +20,7 @@ type Drift struct {
 	Policy       string          `gorm:"column:policy"` // report, adopt, repair or ignore
 	State        string          `gorm:"column:state"`  // open, closed or ignored
 	Seen         int64           `gorm:"column:seen"`   // how often
+	Reason       string          `gorm:"column:reason"` // why it is ignored
 	ClosedAt     *time.Time      `gorm:"column:closed_at"`
 	Stamps
 }

@@ -50,6 +50,11 @@ func (g *gatewayFake) RecordHypervisors(_ context.Context, in contract.RecordInp
 	return contract.Recorded{Added: len(in.Hypervisors)}, nil
 }
 
+// RecordObservations takes over whatever was seen.
+func (g *gatewayFake) RecordObservations(_ context.Context, in contract.RecordObservationsInput) (contract.ObservationsRecorded, error) {
+	return contract.ObservationsRecorded{Changed: len(in.Observations)}, nil
+}
+
 func (g *gatewayFake) CompareMachines(_ context.Context, in contract.CompareInput) (contract.Findings, error) {
 	var out contract.Findings
 	for _, m := range in.Machines {

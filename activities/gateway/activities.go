@@ -16,6 +16,7 @@ import (
 type Store interface {
 	Report(ctx context.Context, r contract.Report) (contract.Reported, error)
 	RecordHypervisors(ctx context.Context, in contract.RecordInput) (contract.Recorded, error)
+	RecordObservations(ctx context.Context, in contract.RecordObservationsInput) (contract.ObservationsRecorded, error)
 	CompareMachines(ctx context.Context, in contract.CompareInput) (contract.Findings, error)
 	CheckLedger(ctx context.Context) (contract.Findings, error)
 	WatchUsage(ctx context.Context) (contract.UsageWatched, error)
@@ -49,6 +50,7 @@ type Activities struct {
 func (a Activities) Register(r worker.ActivityRegistry) {
 	contract.OperationReport.Register(r, crossing(a.report))
 	contract.RegionRecord.Register(r, crossing(a.Store.RecordHypervisors))
+	contract.BaremetalObserved.Register(r, crossing(a.Store.RecordObservations))
 	contract.LeakCompare.Register(r, crossing(a.Store.CompareMachines))
 	contract.LeakLedger.Register(r, crossing(func(ctx context.Context, _ contract.None) (contract.Findings, error) {
 		return a.Store.CheckLedger(ctx)

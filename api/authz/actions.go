@@ -33,7 +33,7 @@ var groups = map[string][]string{
 	// maintain: look after a resource that one is responsible for. Seeing a resource means to know of its tenant.
 	"maintain": {
 		"region.read", "rack.read", "group.read", "baremetal.read", "baremetal.maintain", "baremetal.power", "baremetal.locate", "baremetal.inspect",
-		"tenant.read", "vm.read", "vm.power",
+		"drift.read", "tenant.read", "vm.read", "vm.power",
 		"operation.read", "assignment.read",
 	},
 	// operate: run the machines, the networks and the catalogue.
@@ -41,7 +41,7 @@ var groups = map[string][]string{
 		"region.create", "region.update", "region.import", "rack.read", "rack.create", "rack.update", "rack.delete",
 		"group.create", "group.update", "group.delete", "baremetal.read", "baremetal.update", "baremetal.maintain", "baremetal.drain", "vm.migrate",
 		"baremetal.enroll", "baremetal.power", "baremetal.boot", "baremetal.media", "baremetal.locate", "baremetal.inspect", "baremetal.rotate", "baremetal.join", "baremetal.retire",
-		"baremetal.assign", "baremetal-wipe.skip", "baremetal.discover",
+		"baremetal.assign", "baremetal-wipe.skip", "baremetal.discover", "drift.read", "drift.update",
 		"image.create", "image.update", "image.delete", "flavor.create", "flavor.update", "flavor.delete",
 		"subnet.create", "subnet.update", "subnet.delete", "leak-check.create", "ledger.read", "operation.mend", "operation.export",
 		"maintainer.create", "maintainer.update", "maintainer.delete",

@@ -118,7 +118,7 @@ func UpdateBaremetal(tx *gorm.DB, b Baremetal, group *models.ID) error {
 	if err != nil {
 		return err
 	}
-	return tx.Exec("SELECT refresh_hypervisors(ARRAY[?]::uuid[])", b.ID).Error
+	return settleMember(tx, b, group)
 }
 
 const (
@@ -209,7 +209,10 @@ func MarkFailed(tx *gorm.DB, b Baremetal) error {
 	if done.RowsAffected == 0 {
 		return models.Faultf(models.CodeWrongState, "The baremetal %s is %s; this is possible when it is available, in_use, maintenance or failed.", b.Name, b.State)
 	}
-	return tx.Exec("SELECT refresh_hypervisors(ARRAY[?]::uuid[])", b.ID).Error
+	if err := tx.Exec("SELECT refresh_hypervisors(ARRAY[?]::uuid[])", b.ID).Error; err != nil {
+		return err
+	}
+	return JoinByRule(tx, b.ID)
 }
 
 // same compares ids that may be absent.

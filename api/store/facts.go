@@ -25,7 +25,8 @@ UPDATE baremetals b SET version = b.version + 1, updated_at = now(),
 		WHEN b.state = ANY ($3) THEN $8 ELSE b.state END,
 	role = coalesce(nullif($4, ''), b.role),
 	tenant_id = CASE WHEN $4 IN ('', 'leased') THEN b.tenant_id END,
-	maintenance = b.maintenance AND NOT $7,
+	maintenance = b.maintenance AND NOT $7, maintenance_reason = CASE WHEN $7 THEN '' ELSE b.maintenance_reason END,
+	maintenance_until = CASE WHEN $7 THEN NULL ELSE b.maintenance_until END, maintenance_by = CASE WHEN $7 THEN '' ELSE b.maintenance_by END,
 	power = coalesce(nullif($9, ''), b.power)
 FROM operations o WHERE o.id = $1 AND o.seq = $2 AND b.id = o.resource_id`
 

@@ -19,12 +19,9 @@ func inspected(health models.HealthStatus) *contract.Inspected {
 func TestFactsOfAMachineFollowItsOperation(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	var told []models.ID
-	f.OnFacts = func(_ context.Context, id models.ID) { told = append(told, id) }
 	in := f.machine("bm-1", models.RoleSpare, "enrolling")
 	f.report(in, 1, contract.BaremetalFacts{Probed: &contract.Probed{Protocol: models.IPMI, Fingerprint: "ab"}})
 	f.report(in, 2, contract.BaremetalFacts{State: models.BaremetalAvailable, Inspected: inspected(models.HealthCritical)})
-	require.Equal(t, []models.ID{in.BaremetalID}, told)
 	row := f.row(in.BaremetalID)
 	require.Subset(t, row, map[string]any{"state": "available", "power": "on", "health": "critical", "unfit": true, "vcpu": 16.0, "memory_mib": 1024.0, "storage_gib": 100.0, "model": "M1", "vendor": "Maker"})
 	require.Equal(t, "aa:bb", f.text("SELECT string_agg(mac, ' ') FROM baremetal_macs"))

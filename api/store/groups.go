@@ -17,6 +17,23 @@ type Group struct {
 	Placeable int64
 	Total     models.Size `gorm:"embedded;embeddedPrefix:total_"`
 	Free      models.Size `gorm:"embedded;embeddedPrefix:free_"`
+
+	Machines GroupMachines `gorm:"column:machines;serializer:json"`
+}
+
+// GroupMachines counts the machines of a group, hosts or not.
+type GroupMachines struct {
+	Counts  []MachineCount `json:"counts"`
+	ByRule  int64          `json:"by_rule"` // that came by the rule
+	Staying int64          `json:"staying"` // that the rules want elsewhere, and that stay because they are in use
+	Spare   int64          `json:"spare"`   // that may be leased
+}
+
+// MachineCount is how many machines have a role and a state.
+type MachineCount struct {
+	Role     string                `json:"role"`
+	State    models.BaremetalState `json:"state"`
+	Machines int64                 `json:"n"`
 }
 
 // GroupFilter narrows a list of groups.
@@ -26,7 +43,7 @@ type GroupFilter struct {
 }
 
 const groupView = `
-SELECT g.*, h.* FROM (SELECT * FROM groups g WHERE %s) g
+SELECT g.*, h.*, m.machines FROM (SELECT * FROM groups g WHERE %s) g
 CROSS JOIN LATERAL (
 	SELECT count(*) AS hosts, count(*) FILTER (WHERE placeable) AS placeable,
 		coalesce(sum(vcpu_total), 0)::bigint AS total_vcpu, coalesce(sum(memory_mib_total), 0)::bigint AS total_memory_mib,
@@ -34,6 +51,13 @@ CROSS JOIN LATERAL (
 		coalesce(sum(vcpu_free), 0)::bigint AS free_vcpu, coalesce(sum(memory_mib_free), 0)::bigint AS free_memory_mib,
 		coalesce(sum(storage_gib_free), 0)::bigint AS free_storage_gib, coalesce(sum(gpu_free), 0)::bigint AS free_gpu
 	FROM hypervisors WHERE group_id = g.id) h
+CROSS JOIN LATERAL (
+	SELECT jsonb_build_object('counts', coalesce(jsonb_agg(jsonb_build_object('role', role, 'state', state, 'n', n) ORDER BY role, state), '[]'),
+		'by_rule', coalesce(sum(by_rule), 0), 'spare', coalesce(sum(spare), 0),
+		'staying', (SELECT count(*) FROM group_waits w JOIN baremetals b ON b.id = w.baremetal_id WHERE b.group_id = g.id)) AS machines
+	FROM (SELECT role, state, count(*) AS n, count(*) FILTER (WHERE group_by_rule) AS by_rule,
+			count(*) FILTER (WHERE role = 'spare' AND state = 'available' AND NOT maintenance AND NOT unfit) AS spare
+		FROM baremetals WHERE group_id = g.id GROUP BY role, state) c) m
 ORDER BY g.id`
 
 // Groups lists groups in the order in which they were made.
@@ -67,16 +91,17 @@ func CreateGroup(tx *gorm.DB, g *models.Group) error {
 	})
 }
 
-// UpdateGroup changes a group's policy and ratios, and what its hosts may promise. The caller holds the structure.
+// UpdateGroup changes a group's policies, ratios and rule, and what its hosts may promise. Who joins by the rule is for
+// JoinRegionByRule. The caller holds the structure.
 // Ratios that promise less than is taken leave the hosts without room; nothing is moved.
 func UpdateGroup(tx *gorm.DB, g models.Group) error {
-	err := tx.Exec(`UPDATE groups SET description = ?, policy = ?, vcpu_ratio = ?, memory_ratio = ?, storage_ratio = ?,
+	err := tx.Exec(`UPDATE groups SET description = ?, policy = ?, vcpu_ratio = ?, memory_ratio = ?, storage_ratio = ?, rule = ?, health_policy = ?,
 		version = version + 1, updated_at = now() WHERE id = ?`,
-		g.Description, g.Policy, g.VCPURatio, g.MemoryRatio, g.StorageRatio, g.ID).Error
+		g.Description, g.Policy, g.VCPURatio, g.MemoryRatio, g.StorageRatio, g.Rule, g.HealthPolicy, g.ID).Error
 	if err != nil {
 		return err
 	}
-	return tx.Exec("SELECT refresh_hypervisors(ARRAY(SELECT id FROM baremetals WHERE group_id = ?))", g.ID).Error
+	return settleMembers(tx, "group_id", g.ID)
 }
 
 // DeleteGroup removes a group that has no hosts, machines or quotas. The caller holds the structure.
@@ -89,4 +114,24 @@ func DeleteGroup(tx *gorm.DB, g models.Group) error {
 		return err
 	}
 	return referenced(tx.Exec("DELETE FROM groups WHERE id = ?", g.ID).Error, "group", g.Name)
+}
+
+// settleMembers settles whether machines are fit for new work, and tells placement. Column and id choose them.
+func settleMembers(tx *gorm.DB, column string, id models.ID) error {
+	machines := "ARRAY(SELECT id FROM baremetals WHERE " + column + " = ?)"
+	return tx.Exec("SELECT refresh_hypervisors("+machines+") FROM (SELECT count(*) FROM refresh_fitness("+machines+")) f", id, id).Error
+}
+
+// MachineNames reads the names of machines.
+func MachineNames(tx *gorm.DB, machines []models.ID) (map[models.ID]string, error) {
+	type named struct {
+		ID   models.ID
+		Name string
+	}
+	found, err := rows[named](tx, "SELECT id, name FROM baremetals WHERE id = ANY (?::uuid[])", IDs(machines))
+	names := make(map[models.ID]string, len(found))
+	for _, m := range found {
+		names[m.ID] = m.Name
+	}
+	return names, err
 }

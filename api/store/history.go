@@ -41,6 +41,7 @@ var histories = map[string]Versioned{
 	"flavors":        {"flavor", "flavors", "id", ""},
 	"subnets":        {"subnet", "subnets", "id", ofTenant},
 	"ip-addresses":   {"ip-address", "ip_addresses", "id", ofTenant},
+	"drifts":         {"drift", "drifts", "id", ""},
 	"vms":            {"vm", "vms", "id", ofTenant},
 
 	"maintainers":       {"maintainer", "maintainers", "id", ""},

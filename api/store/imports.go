@@ -126,6 +126,9 @@ func (s *Store) RecordHypervisors(ctx context.Context, in contract.RecordInput) 
 		if _, err = tx.Exec(ctx, "SELECT refresh_hypervisors($1)", changed); err != nil {
 			return fmt.Errorf("refresh what placement reads: %w", err)
 		}
+		if err := JoinByRuleIn(ctx, tx, changed...); err != nil {
+			return err
+		}
 		return writeRegionAudit(ctx, tx, in.Region, contract.RegionRecord.Name, in.OperationID, map[string]any{
 			"hypervisors": len(in.Hypervisors), "last": in.Last, "added": out.Added, "changed": out.Changed, "missing": out.Missing})
 	})

@@ -66,10 +66,22 @@ func CreateRack(tx *gorm.DB, r *models.Rack) error {
 	})
 }
 
-// UpdateRack changes what people say of a rack.
+// UpdateRack changes what people say of a rack, and puts machines into other groups that rules want there for it. The
+// caller holds the structure. A rack is never lower than what stands in it.
 func UpdateRack(tx *gorm.DB, r models.Rack) error {
-	return tx.Exec(`UPDATE racks SET "row" = ?, "position" = ?, power_kw = ?, failure_domain = ?, version = version + 1, updated_at = now() WHERE id = ?`,
-		r.Row, r.Position, r.PowerKW, r.FailureDomain, r.ID).Error
+	if err := highEnough(tx, r); err != nil {
+		return err
+	}
+	err := tx.Exec(`UPDATE racks SET "row" = ?, "position" = ?, power_kw = ?, failure_domain = ?, height = ?, version = version + 1, updated_at = now() WHERE id = ?`,
+		r.Row, r.Position, r.PowerKW, r.FailureDomain, r.Height, r.ID).Error
+	if err != nil {
+		return err
+	}
+	machines, err := rows[models.ID](tx, "SELECT id FROM baremetals WHERE rack_id = ?", r.ID)
+	if err != nil {
+		return err
+	}
+	return JoinByRule(tx, machines...)
 }
 
 // DeleteRack removes a rack in which nothing stands.

@@ -35,10 +35,11 @@ func queueReportAudit(b *pgx.Batch, r contract.Report) {
 	b.Queue(auditReport, r.OperationID, r.Seq, models.NewID(), string(detail))
 }
 
-// auditRegion writes down what a region told the gateway or asked of it, besides reports.
+// auditRegion writes down what a region told the gateway or asked of it, besides reports. Not all of it belongs to an
+// operation.
 const auditRegion = `
 INSERT INTO audit_events (id, actor, on_behalf_of, action, resource_kind, resource_id, resource_name, operation_id, trace_id, outcome, detail)
-SELECT $1, 'region/' || $2, coalesce((SELECT o.actor FROM operations o WHERE o.id = $4), ''), $3, 'region', $2, $2, nullif($4, '00000000-0000-0000-0000-000000000000'::uuid),
+SELECT $1, 'region/' || $2, coalesce((SELECT o.actor FROM operations o WHERE o.id = $4), ''), $3, 'region', $2, $2, nullif($4::uuid, '00000000-0000-0000-0000-000000000000'),
 	coalesce((SELECT split_part(o.input ->> 'trace', '-', 2) FROM operations o WHERE o.id = $4), ''), 'done', $5::jsonb`
 
 // executes is a transaction, or the pool.

@@ -38,8 +38,12 @@ func (s *Store) Report(ctx context.Context, r contract.Report) (contract.Reporte
 		return contract.Reported{}, fmt.Errorf("apply report %d of operation %s: %w", r.Seq, r.OperationID, err)
 	}
 	out.Ended = was.Ended() && out.RunID != r.RunID
-	if out.Applied && reshapes(r.Baremetal) && s.OnFacts != nil {
-		s.OnFacts(ctx, resource)
+	// What a machine is now may put it into another group. A report that is told again sees to that again: the time before
+	// may have ended right here.
+	if reshapes(r.Baremetal) {
+		if err := s.JoinByRule(ctx, resource); err != nil {
+			return contract.Reported{}, fmt.Errorf("see which group the machine of operation %s belongs to: %w", r.OperationID, err)
+		}
 	}
 	if !out.Ended {
 		return out, nil

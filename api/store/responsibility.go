@@ -94,6 +94,9 @@ const MaintainsBaremetal = `SELECT EXISTS (SELECT FROM resources r JOIN assigned
 // Maintains reports whether a user is responsible for a resource, itself or through what it stands in. For what there
 // is not, it says no.
 func Maintains(tx *gorm.DB, user models.ID, kind, id string) (maintains bool, err error) {
+	if kind == "drift" {
+		return maintainsDrift(tx, user, id)
+	}
 	condition, key, ok := one(kind, id)
 	if !ok {
 		return false, nil

@@ -15,8 +15,6 @@ import (
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
-
-	"github.com/yunshu/yunshu/models"
 )
 
 // Store reads and writes the central database. GORM and the hot paths share one pool.
@@ -24,9 +22,6 @@ type Store struct {
 	Pool *pgxpool.Pool
 	DB   *gorm.DB
 	Keys Keys // of the passwords of BMCs; whoever opens the store sets them
-
-	// OnFacts is called after facts of a physical server were committed, for what follows from them; nil: nothing does.
-	OnFacts func(ctx context.Context, baremetal models.ID)
 
 	closed atomic.Bool
 }

@@ -37,7 +37,15 @@ func (a *app) nounCommand(n noun) *cobra.Command {
 	}
 	if n.update != nil {
 		c.AddCommand(a.onOne(n, "update", "Change the given fields", n.update, func(cmd *cobra.Command, id string, b map[string]any) error {
-			return a.send(cmd, n, client.Call{Method: http.MethodPatch, Path: n.path + "/" + id, Body: b}, false)
+			call := client.Call{Method: http.MethodPatch, Path: n.path + "/" + id, Query: url.Values{}}
+			for key, value := range b {
+				if strings.HasPrefix(key, "?") { // goes into the query
+					call.Query.Set(key[1:], fmt.Sprint(value))
+					delete(b, key)
+				}
+			}
+			call.Body = b
+			return a.send(cmd, n, call, false)
 		}))
 	}
 	if n.delete {
@@ -53,6 +61,9 @@ func (a *app) nounCommand(n noun) *cobra.Command {
 	}
 	if n.name == "baremetal" {
 		c.AddCommand(a.baremetalCommands(n)...)
+	}
+	if n.name == "rack" {
+		c.AddCommand(a.rackShowCommand(n))
 	}
 	if n.name == "operation" {
 		c.AddCommand(a.watchCommand(n), a.exportOperationCommand(n), a.steerAllCommand(n, "resume"), a.steerAllCommand(n, "abort"))

@@ -68,6 +68,11 @@ var (
 	leaseImage    = field{"image", "image", text, "what it boots", "image"}
 	leaseHostname = field{"hostname", "hostname", text, "what it shall be called", ""}
 
+	rackFields = []field{{"row", "row", text, "row", ""}, {"position", "position", text, "position", ""}, {"power-kw", "power_kw", decimal, "power in kW", ""},
+		{"failure-domain", "failure_domain", text, "what fails together", ""}, {"height", "height", number, "units", ""}}
+	ruleField   = field{"rule", "rule", text, "which machines join by themselves, such as 'gpu.model = \"H100\" and rack in [\"tw-r01\"]'; empty: none", ""}
+	healthField = field{"health-policy", "health_policy", text, "stop: critical machines get no new work; report: that is only reported", ""}
+
 	ofKind   = field{"kind", "resource_kind", text, "region, rack, group, baremetal, tenant or vm", ""}
 	byRegion = field{"region", "region", text, "only of this region", "region"}
 	byTenant = field{"tenant", "tenant", text, "only of this tenant, such as acme/dev", "tenant"}
@@ -125,16 +130,16 @@ var nouns = []noun{
 		create:  []field{{"title", "title", text, "for people", ""}, {"capability", "capabilities", texts, "vm, bm, k8s, storage or network; repeat for more", ""}},
 		update:  []field{{"title", "title", text, "for people", ""}, {"state", "state", text, "ready or cordoned", ""}, {"capability", "capabilities", texts, "vm, bm, k8s, storage or network", ""}},
 		actions: []action{{name: "import", short: "Read the region's hypervisors into the inventory", operation: true}}},
-	{name: "rack", path: "/v1/racks", history: true, short: "Physical places of machines", key: "name", columns: []string{"name", "region", "row", "position", "failure_domain", "baremetals", "id"}, delete: true,
+	{name: "rack", path: "/v1/racks", history: true, short: "Physical places of machines", key: "name", columns: []string{"name", "region", "row", "position", "failure_domain", "height", "baremetals", "id"}, delete: true,
 		filters: []field{byRegion}, scope: []string{"region"},
-		create: []field{{"region", "region", text, "region", "region"}, {"row", "row", text, "row", ""}, {"position", "position", text, "position", ""}, {"power-kw", "power_kw", decimal, "power in kW", ""}, {"failure-domain", "failure_domain", text, "what fails together", ""}},
-		update: []field{{"row", "row", text, "row", ""}, {"position", "position", text, "position", ""}, {"power-kw", "power_kw", decimal, "power in kW", ""}, {"failure-domain", "failure_domain", text, "what fails together", ""}}},
+		create: append([]field{{"region", "region", text, "region", "region"}}, rackFields...), update: rackFields},
 	{name: "group", path: "/v1/groups", history: true, short: "Sets of baremetals to place machines on", key: "name", delete: true, filters: []field{byRegion}, scope: []string{"region"},
 		columns: []string{"name", "region", "policy", "vcpu_ratio", "capacity.hosts", "capacity.free.vcpu", "capacity.total.vcpu", "capacity.free.memory_mib", "id"},
 		create: []field{{"region", "region", text, "region", "region"}, {"description", "description", text, "what it is for", ""}, {"policy", "policy", text, "spread or pack", ""},
-			{"vcpu-ratio", "vcpu_ratio", decimal, "overcommit", ""}, {"memory-ratio", "memory_ratio", decimal, "overcommit", ""}, {"storage-ratio", "storage_ratio", decimal, "overcommit", ""}},
+			{"vcpu-ratio", "vcpu_ratio", decimal, "overcommit", ""}, {"memory-ratio", "memory_ratio", decimal, "overcommit", ""}, {"storage-ratio", "storage_ratio", decimal, "overcommit", ""}, ruleField, healthField},
 		update: []field{{"description", "description", text, "what it is for", ""}, {"policy", "policy", text, "spread or pack", ""},
-			{"vcpu-ratio", "vcpu_ratio", decimal, "overcommit", ""}, {"memory-ratio", "memory_ratio", decimal, "overcommit", ""}, {"storage-ratio", "storage_ratio", decimal, "overcommit", ""}}},
+			{"vcpu-ratio", "vcpu_ratio", decimal, "overcommit", ""}, {"memory-ratio", "memory_ratio", decimal, "overcommit", ""}, {"storage-ratio", "storage_ratio", decimal, "overcommit", ""}, ruleField, healthField,
+			{"dry-run", "?dry_run", truth, "say who would join and leave, and do nothing", ""}}},
 	{name: "baremetal", path: "/v1/baremetals", history: true, short: "Physical servers", key: "name", scope: []string{"region"},
 		columns: []string{"name", "region", "rack", "group", "role", "state", "tenant", "power", "health", "connected", "maintenance", "hypervisor.vms", "hypervisor.free.vcpu", "hypervisor.total.vcpu", "id"},
 		filters: []field{byRegion, {"group", "group", text, "only of this group", "group"}, {"rack", "rack", text, "only of this rack", "rack"}, {"role", "role", text, "only with this role: hypervisor, k8s_node, leased or spare", ""}, {"state", "state", text, "only in this state", ""}, {"tenant", "tenant", text, "only those that this tenant leases", "tenant"}, subtree},
@@ -144,6 +149,13 @@ var nouns = []noun{
 	{name: "lease", path: "/v1/leases", short: "Whole machines of a group for a tenant; the machines are listed by: yunshu baremetal list --role leased", noList: true, noGet: true, noName: true, wait: true,
 		create: []field{{"tenant", "tenant", text, "who gets it, such as acme/dev", "tenant"}, {"region", "region", text, "region", "region"}, {"group", "group", text, "group of machines", "group"}, leaseImage, leaseHostname,
 			{"label", "labels", pairs, "that the machine has, such as gpu=a100; repeat for more", ""}}},
+	{name: "drift", path: "/v1/drifts", history: true, short: "What differs from what is known", columns: []string{"created_at", "region", "resource_name", "kind", "state", "seen", "message", "id"},
+		filters: []field{byRegion, {"kind", "kind", text, "only power, health, sensor, firmware, hardware, identity or unreachable", ""}, {"state", "state", text, "only open, closed or ignored", ""}, {"policy", "policy", text, "only adopt or report", ""},
+			{"resource", "resource", text, "only of this resource, by its id", ""}, {"maintainer", "maintainer", text, "me: only of what you are responsible for", ""}},
+		actions: []action{
+			{name: "ignore", short: "Say that somebody knows", fields: []field{{"reason", "reason", text, "why nothing has to be done about it", ""}}},
+			{name: "reopen", short: "Stop ignoring it"},
+		}},
 	{name: "image", path: "/v1/images", history: true, short: "What machines start from", key: "name", columns: []string{"name", "os", "purpose", "min_storage_gib", "templates", "id"}, delete: true, filters: []field{byRegion, {"purpose", "purpose", text, "only for this purpose: provision, wipe or discovery", ""}},
 		create: append([]field{{"os", "os", text, "operating system", ""}, {"description", "description", text, "for people", ""}, {"min-storage-gib", "min_storage_gib", number, "storage it needs", ""}, {"template", "templates", pairs, "the provider's template, such as tw=ubuntu-24.04; repeat for more", ""}}, imageBoot...),
 		update: append([]field{{"os", "os", text, "operating system", ""}, {"description", "description", text, "for people", ""}, {"min-storage-gib", "min_storage_gib", number, "storage it needs", ""}, {"template", "templates", pairs, "the provider's template, such as tw=ubuntu-24.04", ""}}, imageBoot...)},

@@ -82,6 +82,7 @@ func run(ctx context.Context, short, profile bool, only string) error {
 		{"addresses", b.addresses},
 		{"list", b.lists},
 		{"running", b.running},
+		{"rules", b.rules},
 	} {
 		if !strings.Contains(m.name, only) {
 			continue
