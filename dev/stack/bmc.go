@@ -30,7 +30,7 @@ func (s *stack) startBMCs(ctx context.Context, i int) (string, error) {
 	}
 	args := []string{"serve", "--region", r.name, "--count", fmt.Sprint(hostsPerRegion + sparesPerRegion), "--listen", fmt.Sprintf("127.20.%d.1:8443", i+1),
 		"--username", b.user, "--password-file", b.passwordFile, "--tls-dir", filepath.Join(s.dir, "bmc-tls-"+r.name),
-		"--state", filepath.Join(s.dir, "bmc-"+r.name+".state"), "--boot-url", s.url, "--on"}
+		"--state", filepath.Join(s.dir, "bmc-"+r.name+".state"), "--boot-url", s.url, "--on", fmt.Sprint(hostsPerRegion)}
 	if ipmi() {
 		args = append(args, "--ipmi", "1", "--ipmi-listen", fmt.Sprintf("127.21.%d.1:9623", i+1), "--ipmi-dir", filepath.Join(s.dir, "ipmi-"+r.name))
 	}
