@@ -85,7 +85,7 @@ type updateBaremetalInput struct {
 
 // Resolve finds what a schema cannot.
 func (in *updateBaremetalInput) Resolve(huma.Context) []error {
-	return wrongLabels("body.labels", given(in.Body.Labels, nil))
+	return details(wrongLabels("body.labels", given(in.Body.Labels, nil)))
 }
 
 func (a *API) registerBaremetals(h huma.API) {

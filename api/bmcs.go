@@ -29,7 +29,7 @@ type setBMCInput struct {
 }
 
 // Resolve finds what a schema cannot.
-func (in *setBMCInput) Resolve(huma.Context) []error { return in.Body.wrong("body") }
+func (in *setBMCInput) Resolve(huma.Context) []error { return details(in.Body.wrong("body")) }
 
 func (a *API) setBMC(ctx context.Context, in *setBMCInput) (*Resource[Baremetal], error) {
 	return a.changeBaremetal(ctx, change(ctx, "baremetal.update"), in.ByID, in.Precondition, func(tx store.Tx, b store.Baremetal) (any, error) {

@@ -30,13 +30,13 @@ func (b BMCAccess) plain() string {
 }
 
 // wrong lists what a schema cannot find.
-func (b BMCAccess) wrong(at string) []error {
-	var out []error
+func (b BMCAccess) wrong(at string) []models.FieldError {
+	var out []models.FieldError
 	if _, _, err := models.ParseBMCAddress(b.Address); b.Address != "" && err != nil { // the schema refuses an empty one
-		out = append(out, &huma.ErrorDetail{Location: at + ".address", Message: err.Error()})
+		out = append(out, models.FieldError{Field: at + ".address", Message: err.Error()})
 	}
 	if b.Fingerprint != "" && !fingerprint.MatchString(b.plain()) {
-		out = append(out, &huma.ErrorDetail{Location: at + ".fingerprint", Message: "must be 64 hexadecimal digits"})
+		out = append(out, models.FieldError{Field: at + ".fingerprint", Message: "must be 64 hexadecimal digits"})
 	}
 	return out
 }
@@ -67,34 +67,43 @@ const (
 )
 
 // wrongLabels lists labels that are not sane.
-func wrongLabels(at string, labels map[string]string) []error {
-	var out []error
+func wrongLabels(at string, labels map[string]string) []models.FieldError {
+	var out []models.FieldError
 	if len(labels) > mostLabels {
-		out = append(out, &huma.ErrorDetail{Location: at, Message: fmt.Sprintf("must be at most %d", mostLabels)})
+		out = append(out, models.FieldError{Field: at, Message: fmt.Sprintf("must be at most %d", mostLabels)})
 	}
 	for name, value := range labels {
 		if !label.MatchString(name) || len(value) > longestLabel {
-			out = append(out, &huma.ErrorDetail{Location: at, Message: fmt.Sprintf("must have names of at most 63 letters, digits and -_./ between two letters or digits, and values of at most %d bytes", longestLabel)})
+			out = append(out, models.FieldError{Field: at, Message: fmt.Sprintf("must have names of at most 63 letters, digits and -_./ between two letters or digits, and values of at most %d bytes", longestLabel)})
 			break
 		}
 	}
 	return out
 }
 
-func (b NewBaremetal) wrong(at string) []error {
+func (b NewBaremetal) wrong(at string) []models.FieldError {
 	out := append(b.BMC.wrong(at+".bmc"), wrongLabels(at+".labels", b.Labels)...)
 	if b.Serial != "" && models.UsableSerial(b.Serial) == "" {
-		out = append(out, &huma.ErrorDetail{Location: at + ".serial", Message: "is what makers write where there is no serial"})
+		out = append(out, models.FieldError{Field: at + ".serial", Message: "is what makers write where there is no serial"})
 	}
 	if b.RackUnit > 0 && b.Rack == "" {
-		out = append(out, &huma.ErrorDetail{Location: at + ".rack_unit", Message: "needs a rack"})
+		out = append(out, models.FieldError{Field: at + ".rack_unit", Message: "needs a rack"})
+	}
+	return out
+}
+
+// details are what a schema cannot find, as huma wants it.
+func details(wrong []models.FieldError) []error {
+	var out []error
+	for _, w := range wrong {
+		out = append(out, &huma.ErrorDetail{Location: w.Field, Message: w.Message})
 	}
 	return out
 }
 
 // newcomer is the server as package accept wants it.
 func (b NewBaremetal) newcomer(at string) accept.Newcomer {
-	address, protocol, _ := models.ParseBMCAddress(b.BMC.Address) // Resolve has looked at it
+	address, protocol, _ := models.ParseBMCAddress(b.BMC.Address) // wrong has looked at it
 	return accept.Newcomer{
 		At: at, Name: b.Name, Rack: b.Rack, Unit: b.RackUnit, Height: max(1, b.RackHeight), Group: b.Group, Labels: b.Labels, Serial: models.UsableSerial(b.Serial),
 		Address: address, Protocol: protocol, Username: b.BMC.Username, Password: b.BMC.Password, Fingerprint: b.BMC.plain(), Rotate: b.BMC.RotatePassword,
@@ -112,7 +121,7 @@ type createBaremetalInput struct {
 }
 
 // Resolve finds what a schema cannot.
-func (in *createBaremetalInput) Resolve(huma.Context) []error { return in.Body.wrong("body") }
+func (in *createBaremetalInput) Resolve(huma.Context) []error { return details(in.Body.wrong("body")) }
 
 type importBaremetalsInput struct {
 	Idempotent
@@ -121,15 +130,6 @@ type importBaremetalsInput struct {
 		Region   string         `json:"region" minLength:"1" maxLength:"63" doc:"Where they stand." example:"tw"`
 		Machines []NewBaremetal `json:"machines" minItems:"1" maxItems:"10000" doc:"The servers."`
 	}
-}
-
-// Resolve finds what a schema cannot.
-func (in *importBaremetalsInput) Resolve(huma.Context) []error {
-	var out []error
-	for i, m := range in.Body.Machines {
-		out = append(out, m.wrong(machineAt(i))...)
-	}
-	return out
 }
 
 func machineAt(i int) string { return fmt.Sprintf("body.machines[%d]", i) }
@@ -193,6 +193,8 @@ func (a *API) createBaremetal(ctx context.Context, in *createBaremetalInput) (*C
 func (a *API) importBaremetals(ctx context.Context, in *importBaremetalsInput) (*BaremetalImportOutput, error) {
 	e := accept.Enrolment{Request: intent(ctx), Region: in.Body.Region, Keys: a.store.Keys, Machines: make([]accept.Newcomer, len(in.Body.Machines))}
 	for i, m := range in.Body.Machines {
+		// What is wrong in itself is said together with what does not fit what is there, so that a list is corrected once.
+		e.Wrong = append(e.Wrong, m.wrong(machineAt(i))...)
 		e.Machines[i] = m.newcomer(machineAt(i))
 	}
 	if in.DryRun.DryRun {

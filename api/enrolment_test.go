@@ -145,7 +145,9 @@ func TestTenThousandServersComeInWholeOrNotAtAll(t *testing.T) {
 	fleet := e.fleetOf(n)
 	machines := fleet["machines"].([]M)
 	e.call(e.admin, "POST", "/v1/baremetals", inTW(M{"name": "first", "bmc": M{"address": "10.0.0.5", "username": "root", "password": "x"}})).is(202)
-	machines[17]["bmc"].(M)["address"], machines[9999]["rack"] = "https://10.0.0.5", "nowhere"
+	// One is there already, one is in the list twice, and one is wrong whatever is there: all are told at once.
+	machines[17]["bmc"].(M)["address"], machines[9999]["bmc"].(M)["address"], machines[9999]["rack"] = "https://10.0.0.5", "ftp://10.0.0.6", "nowhere"
+	right := "https://10.253.0.1"
 	kept := machines[300]["serial"]
 	machines[300]["serial"] = "SN-299"
 	machines[5]["bmc"].(M)["address"] = "https://10.255.0.1"
@@ -153,13 +155,14 @@ func TestTenThousandServersComeInWholeOrNotAtAll(t *testing.T) {
 	p := e.call(e.admin, "POST", "/v1/baremetal-imports", fleet).problem(models.CodeInvalid)
 	t.Logf("%d servers, 3 of them wrong: refused in %s", n, time.Since(start).Round(time.Millisecond))
 	require.Equal(t, []models.FieldError{
-		{Field: "body.machines[9999].rack", Message: "there is no such rack in region tw"},
 		{Field: "body.machines[17].bmc.address", Message: "is that of the baremetal first"},
 		{Field: "body.machines[300].serial", Message: "is also that of machines[299]"},
+		{Field: "body.machines[9999].bmc.address", Message: "begins with ftp://; it must begin with https:// or ipmi://, or be a host alone"},
+		{Field: "body.machines[9999].rack", Message: "there is no such rack in region tw"},
 	}, p.Errors)
 	require.Equal(t, 1, e.count("baremetals"))
 
-	machines[17]["bmc"].(M)["address"], machines[9999]["rack"], machines[300]["serial"] = "https://10.254.0.1", "big-249", kept
+	machines[17]["bmc"].(M)["address"], machines[9999]["bmc"].(M)["address"], machines[9999]["rack"], machines[300]["serial"] = "https://10.254.0.1", right, "big-249", kept
 	require.Equal(t, BaremetalImport{Accepted: n, Operations: []EnrolledBaremetal{}}, decode[BaremetalImport](e.call(e.admin, "POST", "/v1/baremetal-imports?dry_run=true", fleet).is(200)))
 	require.Equal(t, 1, e.count("baremetals"))
 	start = time.Now()

@@ -41,7 +41,8 @@ type Enrolment struct {
 	Request
 	Region   string
 	Machines []Newcomer
-	Keys     store.Keys // that the passwords are sealed with
+	Keys     store.Keys          // that the passwords are sealed with
+	Wrong    []models.FieldError // what is wrong with them whatever is there
 }
 
 // Enrolled is what became of one server.

@@ -187,7 +187,9 @@ func (n *newcomers) compare() {
 			}
 			return who
 		}
-		n.compareAddress(one, once("address", at(one.Address)))
+		if one.Address != "" { // a wrong one is nobody's
+			n.compareAddress(one, once("address", at(one.Address)))
+		}
 		if one.Name != "" {
 			n.compareName(one, once("name", one.Name))
 		}
@@ -249,9 +251,10 @@ func (n *newcomers) comparePosition(one newcomer, once func(what, value string) 
 // verdict is everything that was found, in one refusal: what is wrong in itself first, then the region, then what others
 // have already. A list that is short of nothing but what others have is refused with the code of the first.
 func (n *newcomers) verdict() error {
-	fields := slices.Concat(n.wrong, each(n.conflicts, func(c conflict) models.FieldError { return c.FieldError }))
+	wrong := slices.Concat(n.Wrong, n.wrong)
+	fields := n.inOrder(slices.Concat(wrong, each(n.conflicts, func(c conflict) models.FieldError { return c.FieldError })))
 	switch {
-	case len(n.wrong) > 0:
+	case len(wrong) > 0:
 		f := models.Faultf(models.CodeInvalid, "The request is not valid. Correct what is listed under errors; nothing was changed.")
 		f.Fields = fields
 		return f
@@ -263,4 +266,18 @@ func (n *newcomers) verdict() error {
 		return f
 	}
 	return nil
+}
+
+// inOrder sorts what is wrong as the servers are.
+func (n *newcomers) inOrder(fields []models.FieldError) []models.FieldError {
+	nth := map[string]int{}
+	for i, m := range n.Machines {
+		nth[m.At] = i
+	}
+	of := func(f models.FieldError) int {
+		server, _, _ := strings.Cut(strings.TrimPrefix(f.Field, "body."), ".")
+		return nth["body."+server]
+	}
+	slices.SortStableFunc(fields, func(x, y models.FieldError) int { return of(x) - of(y) })
+	return fields
 }

@@ -206,7 +206,7 @@ func TestResponsibilityGivesNoMoreThanItsGiversHave(t *testing.T) {
 	for _, action := range Actions() {
 		for _, p := range places {
 			kind, _, _ := strings.Cut(action, ".")
-			if ours := slices.Contains([]string{"region", "rack", "group", "baremetal"}, kind); ours != (p.path == nil) {
+			if ours := slices.Contains([]string{"region", "rack", "group", "baremetal", "drift"}, kind); ours != (p.path == nil) {
 				continue // no tenant has such a thing
 			}
 			r := Resource{Kind: kind, Path: p.path}
