@@ -32,8 +32,12 @@ func (b BMCAccess) plain() string {
 // wrong lists what a schema cannot find.
 func (b BMCAccess) wrong(at string) []models.FieldError {
 	var out []models.FieldError
-	if _, _, err := models.ParseBMCAddress(b.Address); b.Address != "" && err != nil { // the schema refuses an empty one
+	_, protocol, err := models.ParseBMCAddress(b.Address)
+	if b.Address != "" && err != nil { // the schema refuses an empty one
 		out = append(out, models.FieldError{Field: at + ".address", Message: err.Error()})
+	}
+	if protocol == models.IPMI && len(b.Password) > longestIPMIPassword {
+		out = append(out, models.FieldError{Field: at + ".password", Message: fmt.Sprintf("must be at most %d bytes: IPMI knows no longer ones", longestIPMIPassword)})
 	}
 	if b.Fingerprint != "" && !fingerprint.MatchString(b.plain()) {
 		out = append(out, models.FieldError{Field: at + ".fingerprint", Message: "must be 64 hexadecimal digits"})
@@ -62,6 +66,8 @@ type NewBaremetal struct {
 var label = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_./]{0,61}[A-Za-z0-9])?$`)
 
 const (
+	longestIPMIPassword = 20
+
 	mostLabels   = 64
 	longestLabel = 255
 )

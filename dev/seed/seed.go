@@ -50,6 +50,9 @@ func Run(ctx context.Context, base, token string, regions []string) (string, err
 			return "", err
 		}
 	}
+	if err := c.metalImages(ctx, regions); err != nil {
+		return "", err
+	}
 	return fmt.Sprintf("%d regions, %d hypervisors, images, flavors, subnets", len(regions), hosts), nil
 }
 
@@ -65,7 +68,7 @@ func (c client) ensure(ctx context.Context, path string, body object) error {
 
 // region makes one region and everything in it, and returns how many hosts it has.
 func (c client) region(ctx context.Context, number int, name string) (int, error) {
-	if err := c.ensure(ctx, "/v1/regions", object{"name": name, "title": strings.ToUpper(name), "capabilities": []string{"vm"}}); err != nil {
+	if err := c.ensure(ctx, "/v1/regions", object{"name": name, "title": strings.ToUpper(name), "capabilities": []string{"vm", "bm"}}); err != nil {
 		return 0, err
 	}
 	for i := range racks {
@@ -97,6 +100,9 @@ func (c client) region(ctx context.Context, number int, name string) (int, error
 			return 0, err
 		}
 	}
+	if err := c.metal(ctx, name); err != nil {
+		return 0, err
+	}
 	return c.hosts(ctx, name)
 }
 
@@ -111,7 +117,7 @@ type host struct {
 
 // hosts imports the region's hypervisors the first time, and gives each a rack and a group.
 func (c client) hosts(ctx context.Context, region string) (int, error) {
-	in := url.Values{"region": {region}}
+	in := url.Values{"region": {region}, "role": {"hypervisor"}}
 	have, err := list[host](ctx, c, "/v1/baremetals", in)
 	if err != nil {
 		return 0, err

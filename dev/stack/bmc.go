@@ -25,7 +25,7 @@ type bmcs struct{ host, spare, control, user, passwordFile string }
 func (s *stack) startBMCs(ctx context.Context, i int) (string, error) {
 	r := regions[i]
 	b := bmcs{user: "admin", passwordFile: filepath.Join(s.dir, "bmc-"+r.name+".password")}
-	if _, err := secret(b.passwordFile, password); err != nil {
+	if _, err := secret(b.passwordFile, bmcPassword); err != nil {
 		return "", err
 	}
 	args := []string{"serve", "--region", r.name, "--count", fmt.Sprint(hostsPerRegion + sparesPerRegion), "--listen", fmt.Sprintf("127.20.%d.1:8443", i+1),

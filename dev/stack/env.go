@@ -64,6 +64,11 @@ In another shell:
   bin/yunshu vm list
   bin/yunshu-vcsim ls --url "$YUNSHU_VCENTER_TW_URL" --username "$YUNSHU_VCENTER_TW_USERNAME" --password-file "$YUNSHU_VCENTER_TW_PASSWORD_FILE" --ca "$YUNSHU_VCENTER_TW_CA"
 
+A physical server, by its BMC:
+
+  bin/yunshu baremetal enroll --name bm-1 --region tw --rack r1 --position 12 --bmc "$YUNSHU_BMC_TW_URL" --user "$YUNSHU_BMC_TW_USERNAME" --password-file "$YUNSHU_BMC_TW_PASSWORD_FILE" --wait
+  bin/yunshu-bmcsim ls --control "$YUNSHU_BMC_TW_CONTROL"
+
 Sign in as a person: ada, olga, audrey, ming, mei or viv, all with the password %s
 
   unset YUNSHU_TOKEN

@@ -55,6 +55,12 @@ func password() (string, error) {
 	return base64.RawURLEncoding.EncodeToString(raw), err
 }
 
+// bmcPassword is as long as IPMI takes at most: 20 characters.
+func bmcPassword() (string, error) {
+	raw, err := random(15)
+	return base64.RawURLEncoding.EncodeToString(raw), err
+}
+
 func random(n int) ([]byte, error) {
 	out := make([]byte, n)
 	_, err := rand.Read(out)
