@@ -55,9 +55,9 @@ func password() (string, error) {
 	return base64.RawURLEncoding.EncodeToString(raw), err
 }
 
-// bmcPassword is as long as IPMI takes at most: 20 characters.
+// bmcPassword is as long as every BMC takes: 16 characters.
 func bmcPassword() (string, error) {
-	raw, err := random(15)
+	raw, err := random(12)
 	return base64.RawURLEncoding.EncodeToString(raw), err
 }
 
