@@ -28,11 +28,17 @@ func (s *stack) startBMCs(ctx context.Context, i int) (string, error) {
 	if _, err := secret(b.passwordFile, bmcPassword); err != nil {
 		return "", err
 	}
-	args := []string{"serve", "--region", r.name, "--count", fmt.Sprint(hostsPerRegion + sparesPerRegion), "--listen", fmt.Sprintf("127.20.%d.1:8443", i+1),
+	if s.network == 0 {
+		var err error
+		if s.network, err = s.chooseNetwork(networks, networkPatience); err != nil {
+			return "", err
+		}
+	}
+	args := []string{"serve", "--region", r.name, "--count", fmt.Sprint(hostsPerRegion + sparesPerRegion), "--listen", s.network.redfish(i, 1),
 		"--username", b.user, "--password-file", b.passwordFile, "--tls-dir", filepath.Join(s.dir, "bmc-tls-"+r.name),
 		"--state", filepath.Join(s.dir, "bmc-"+r.name+".state"), "--boot-url", s.url, "--on", fmt.Sprint(hostsPerRegion)}
 	if ipmi() {
-		args = append(args, "--ipmi", "1", "--ipmi-listen", fmt.Sprintf("127.21.%d.1:9623", i+1), "--ipmi-dir", filepath.Join(s.dir, "ipmi-"+r.name))
+		args = append(args, "--ipmi", "1", "--ipmi-listen", s.network.ipmi(i), "--ipmi-dir", filepath.Join(s.dir, "ipmi-"+r.name))
 	}
 	c, err := s.run("bmc-"+r.name, nil, "yunshu-bmcsim", args...)
 	if err != nil {
@@ -46,7 +52,7 @@ func (s *stack) startBMCs(ctx context.Context, i int) (string, error) {
 		name, value, _ := strings.Cut(word, "=")
 		switch name {
 		case "url":
-			b.host, b.spare = value, fmt.Sprintf("https://127.20.%d.%d:8443", i+1, 1+hostsPerRegion)
+			b.host, b.spare = value, "https://"+s.network.redfish(i, 1+hostsPerRegion)
 		case "control":
 			b.control = value
 		}

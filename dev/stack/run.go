@@ -40,6 +40,7 @@ type stack struct {
 	temporal                                 *temporal.Server
 	vcenters                                 map[string]vcenter
 	bmcs                                     map[string]bmcs
+	network                                  network // of the BMCs; 0 until it is chosen
 }
 
 type vcenter struct{ url, user, passwordFile, ca string }
