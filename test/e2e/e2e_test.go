@@ -1,109 +1,17 @@
 //go:build e2e
 
-// Package e2e tries the whole stack from outside, as a newcomer does: make run, the first VM with the command line, the
-// very same VM in the vCenter, everything stopped, and everything still there the second time.
 package e2e
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
-	"errors"
 	"net"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 )
-
-// stack is a running make run with its .dev elsewhere, so that it does not meet a developer's.
-type stack struct {
-	*testing.T
-	root string
-	cmd  *exec.Cmd
-	out  *bytes.Buffer
-	env  map[string]string
-}
-
-func start(t *testing.T, root string, env ...string) *stack {
-	t.Helper()
-	s := &stack{T: t, root: root, out: &bytes.Buffer{}, env: map[string]string{}}
-	s.cmd = exec.Command(filepath.Join(root, "bin", "yunshu-dev"), "run", "-root", root)
-	s.cmd.Dir, s.cmd.Env = root, append(os.Environ(), env...)
-	pipe, err := s.cmd.StdoutPipe()
-	require.NoError(t, err)
-	s.cmd.Stderr = s.out
-	require.NoError(t, s.cmd.Start())
-	up := make(chan bool, 1)
-	go func() {
-		lines := bufio.NewScanner(pipe)
-		for lines.Scan() {
-			t.Log(lines.Text())
-			if strings.HasPrefix(lines.Text(), "Yunshu is up") {
-				up <- true
-			}
-		}
-		up <- false
-	}()
-	select {
-	case ok := <-up:
-		require.True(t, ok, "it ended: %s", s.out)
-	case <-time.After(3 * time.Minute):
-		_ = s.cmd.Process.Kill()
-		t.Fatal("not up within three minutes")
-	}
-	s.readEnv()
-	return s
-}
-
-var export = regexp.MustCompile(`^export (\w+)='(.*)'$`)
-
-func (s *stack) readEnv() {
-	s.Helper()
-	path := filepath.Join(s.root, ".dev", "env")
-	info, err := os.Stat(path)
-	require.NoError(s, err)
-	require.Equal(s, os.FileMode(0o600), info.Mode().Perm(), "the token is nobody else's")
-	raw, err := os.ReadFile(path)
-	require.NoError(s, err)
-	for _, line := range strings.Split(string(raw), "\n") {
-		if m := export.FindStringSubmatch(line); m != nil {
-			s.env[m[1]] = m[2]
-		}
-	}
-}
-
-// yunshu runs the command line and returns what it printed and its exit status.
-func (s *stack) yunshu(args ...string) (string, int) {
-	s.Helper()
-	return s.program("yunshu", args...)
-}
-
-func (s *stack) program(name string, args ...string) (string, int) {
-	s.Helper()
-	cmd := exec.Command(filepath.Join(s.root, "bin", name), args...)
-	cmd.Env = s.environment()
-	out, err := cmd.CombinedOutput()
-	if ended := new(exec.ExitError); err != nil && !errors.As(err, &ended) {
-		require.NoError(s, err)
-	}
-	s.Logf("$ %s %s\n%s", name, strings.Join(args, " "), out)
-	return string(out), cmd.ProcessState.ExitCode()
-}
-
-func (s *stack) must(args ...string) string {
-	s.Helper()
-	out, status := s.yunshu(args...)
-	require.Zero(s, status, out)
-	return out
-}
 
 // inVCenter is what a vCenter client sees.
 func (s *stack) inVCenter() string {
@@ -131,24 +39,8 @@ func (s *stack) requireNothingListens() {
 	}
 }
 
-func field(t *testing.T, raw, name string) string {
-	t.Helper()
-	var one map[string]any
-	require.NoError(t, json.Unmarshal([]byte(raw), &one), raw)
-	v, _ := one[name].(string)
-	return v
-}
-
 func TestANewcomersFirstDay(t *testing.T) {
-	repository, err := filepath.Abs("../..")
-	require.NoError(t, err)
-	root := t.TempDir()
-	for dir := root; dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) {
-		require.NoError(t, os.Chmod(dir, 0o755)) // PostgreSQL's account must get through
-	}
-	require.NoError(t, os.Symlink(filepath.Join(repository, "bin"), filepath.Join(root, "bin")))
-
-	seen := collect(t)
+	root, seen := newRoot(t), collect(t)
 	s := start(t, root, "OTEL_EXPORTER_OTLP_ENDPOINT="+seen.server.URL)
 	require.Contains(t, s.must("region", "list"), "polling")
 	require.Contains(t, s.must("group", "list"), "general")

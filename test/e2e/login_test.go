@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -37,15 +36,6 @@ func (s *stack) signIn(username string) {
 	atBrowser(s.T, address, username, s.env["YUNSHU_DEMO_PASSWORD"])
 	_, _ = io.Copy(io.Discard, errs)
 	require.NoError(s, cmd.Wait())
-}
-
-// environment is ours with the stack's.
-func (s *stack) environment() []string {
-	env := os.Environ()
-	for k, v := range s.env {
-		env = append(env, k+"="+v)
-	}
-	return env
 }
 
 var (
