@@ -39,8 +39,8 @@ fuzz: dev ## 20,000 requests generated from the contract, others each time: no 5
 e2e: build ## the whole stack from outside: make run, a VM through the CLI, and everything stopped again
 	@go test -tags e2e -count 1 -timeout 15m -v ./test/e2e
 
-boot-test: go-version ## a machine of QEMU boots the discovery image, tells what it is made of and forgets what was on its disk
-	@go test -tags boot -count 1 -timeout 10m -v ./test/bmc/qemu
+boot-test: build ## a machine of QEMU boots the discovery image, and is enrolled, discovered, leased and wiped by the whole stack
+	@go test -tags boot -count 1 -timeout 10m -p 1 -v ./test/bmc/qemu ./test/e2e
 
 discovery-image: go-version ## the image that physical servers boot, into .dev/discovery/; KERNEL=linux-image-amd64 for real ones
 	@go run ./test/bmc/image/discovery $(if $(KERNEL),-kernel $(KERNEL)) $(if $(ISO_URL),-iso-url $(ISO_URL))
