@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -74,12 +75,10 @@ func told[T any](s *stack, args ...string) T {
 
 // machine is what matters of a physical server here.
 type machine struct {
-	ID     string `json:"id"`
 	Role   string `json:"role"`
 	State  string `json:"state"`
 	Tenant string `json:"tenant"`
 	Power  string `json:"power"`
-	Serial string `json:"serial"`
 }
 
 func (s *stack) requireMachine(name, state string) {
@@ -131,10 +130,7 @@ func TestAServersWholeLife(t *testing.T) {
 	made, err := image.Build(t.Context(), "../../.dev/discovery")
 	require.NoError(t, err)
 	s := start(t, newRoot(t))
-	t.Cleanup(func() {
-		require.NoError(t, s.cmd.Process.Signal(syscall.SIGINT))
-		require.NoError(t, s.cmd.Wait())
-	})
+	t.Cleanup(func() { require.NoError(t, s.end(syscall.SIGINT)) })
 	w := newWire(t, s.env["YUNSHU_URL"], made)
 	m := newServer(t, w.url)
 	s.prepare(w)
@@ -208,7 +204,7 @@ func (s *stack) discovered(w *wire, m server) {
 	require.Equal(s, disks, recorded.Disks)
 	require.Equal(s, []string{h.UUID, h.Serial, h.NICs[0].MAC}, []string{recorded.UUID, recorded.Serial, recorded.NICs[0].MAC})
 	s.requireMachine("metal-1", "spare available  off")
-	require.Equal(s, 401, w.again(got), "a token is good for one report")
+	require.Equal(s, http.StatusUnauthorized, w.again(got), "a token is good for one report")
 }
 
 // leased gives the machine to a tenant, whose quota ends with it.
@@ -248,5 +244,5 @@ func (s *stack) released(w *wire, m server) {
 	require.EqualValues(s, 1<<30, left)
 	s.requireMachine("metal-1", "spare available  off")
 	s.requireUsed(0)
-	require.Equal(s, 401, w.again(got), "a token is good for one report")
+	require.Equal(s, http.StatusUnauthorized, w.again(got), "a token is good for one report")
 }

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"net"
 	"net/url"
 	"regexp"
@@ -39,6 +40,14 @@ func (s *stack) requireNothingListens() {
 	}
 }
 
+func field(t *testing.T, raw, name string) string {
+	t.Helper()
+	var one map[string]any
+	require.NoError(t, json.Unmarshal([]byte(raw), &one), raw)
+	v, _ := one[name].(string)
+	return v
+}
+
 func TestANewcomersFirstDay(t *testing.T) {
 	root, seen := newRoot(t), collect(t)
 	s := start(t, root, "OTEL_EXPORTER_OTLP_ENDPOINT="+seen.server.URL)
@@ -67,8 +76,7 @@ func TestANewcomersFirstDay(t *testing.T) {
 	s.must("vm", "resize", "web-1", "--vcpu", "2", "--memory-mib", "4096", "--wait")
 	require.Regexp(t, id+`.* 2 +4096`, s.inVCenter())
 
-	require.NoError(t, s.cmd.Process.Signal(syscall.SIGINT))
-	require.NoError(t, s.cmd.Wait())
+	require.NoError(t, s.end(syscall.SIGINT))
 	s.requireNothingListens()
 
 	s = start(t, root)
@@ -80,7 +88,6 @@ func TestANewcomersFirstDay(t *testing.T) {
 	require.Contains(t, s.must("tenant", "usage", "acme", "-o", "json"), `"vcpu": 0`)
 	require.Empty(t, s.must("leak-check"))
 
-	require.NoError(t, s.cmd.Process.Kill())
-	_ = s.cmd.Wait() // it was killed
+	require.Error(t, s.end(syscall.SIGKILL), "it was killed")
 	s.requireNothingListens()
 }

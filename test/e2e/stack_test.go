@@ -8,7 +8,6 @@ package e2e
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -40,12 +39,13 @@ type stack struct {
 	root string
 	cmd  *exec.Cmd
 	out  *bytes.Buffer
+	read chan struct{} // closed when all that it printed was read
 	env  map[string]string
 }
 
 func start(t *testing.T, root string, env ...string) *stack {
 	t.Helper()
-	s := &stack{T: t, root: root, out: &bytes.Buffer{}, env: map[string]string{}}
+	s := &stack{T: t, root: root, out: &bytes.Buffer{}, read: make(chan struct{}), env: map[string]string{}}
 	s.cmd = exec.Command(filepath.Join(root, "bin", "yunshu-dev"), "run", "-root", root)
 	s.cmd.Dir, s.cmd.Env = root, append(os.Environ(), env...)
 	pipe, err := s.cmd.StdoutPipe()
@@ -54,6 +54,7 @@ func start(t *testing.T, root string, env ...string) *stack {
 	require.NoError(t, s.cmd.Start())
 	up := make(chan bool, 1)
 	go func() {
+		defer close(s.read)
 		lines := bufio.NewScanner(pipe)
 		for lines.Scan() {
 			t.Log(lines.Text())
@@ -72,6 +73,15 @@ func start(t *testing.T, root string, env ...string) *stack {
 	}
 	s.readEnv()
 	return s
+}
+
+// end sends a signal, and returns what became of the process when it has ended.
+func (s *stack) end(signal os.Signal) error {
+	if err := s.cmd.Process.Signal(signal); err != nil {
+		return err
+	}
+	<-s.read
+	return s.cmd.Wait()
 }
 
 var export = regexp.MustCompile(`^export (\w+)='(.*)'$`)
@@ -120,14 +130,6 @@ func (s *stack) must(args ...string) string {
 	out, status := s.yunshu(args...)
 	require.Zero(s, status, out)
 	return out
-}
-
-func field(t *testing.T, raw, name string) string {
-	t.Helper()
-	var one map[string]any
-	require.NoError(t, json.Unmarshal([]byte(raw), &one), raw)
-	v, _ := one[name].(string)
-	return v
 }
 
 // environment is ours with the stack's.
