@@ -33,7 +33,7 @@ type watched struct {
 // with dead BMCs among them: the first, which finds them, and the next, which knows of them.
 func (b *bench) health(ctx context.Context) error {
 	inMemory, real := pick(b.short, 200, 2000), pick(b.short, 50, 400)
-	fmt.Printf("a health round, of which %d BMCs at a time are spoken to, each of which takes %s for a call, beside the same round where one in %d never answers\n", bmcsAtOnce, bmcLatency, oneOf)
+	fmt.Printf("a health round over BMCs that take %s for a call, %d at a time and as many again of those that take long, beside the same round where one in %d never answers\n", bmcLatency, bmcsAtOnce, oneOf)
 	t, err := b.temporal(ctx)
 	if t == nil {
 		return err
@@ -107,7 +107,7 @@ func (b *bench) rounds(ctx context.Context, t client.Client, w watched) error {
 		return err
 	}
 	n := len(w.addresses)
-	fmt.Printf("  %4d %-12s %-24s   %12s   (the calls alone: %s)\n", n, w.name, "none dead", ms(healthy), ms(w.ideal()))
+	fmt.Printf("  %4d %-12s %-24s   %12s   (the calls alone, %d at a time: %s)\n", n, w.name, "none dead", ms(healthy), bmcsAtOnce, ms(w.ideal()))
 	for i := oneOf - 1; i < n; i += oneOf {
 		if err := w.kill(i); err != nil {
 			return err
