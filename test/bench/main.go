@@ -17,6 +17,7 @@ import (
 
 	"github.com/yunshu/yunshu/api/store"
 	"github.com/yunshu/yunshu/test/postgres"
+	"github.com/yunshu/yunshu/vault"
 )
 
 // bench is what every measurement stands on.
@@ -83,6 +84,8 @@ func run(ctx context.Context, short, profile bool, only string) error {
 		{"list", b.lists},
 		{"running", b.running},
 		{"rules", b.rules},
+		{"enrol", b.enrol},
+		{"health", b.health},
 	} {
 		if !strings.Contains(m.name, only) {
 			continue
@@ -107,6 +110,11 @@ func (b *bench) database(ctx context.Context) (*store.Store, string, error) {
 		return nil, "", err
 	}
 	s, err := store.Open(ctx, dsn)
+	if err != nil {
+		return nil, "", err
+	}
+	keys, err := vault.Parse(benchKeys)
+	s.Keys = store.Keys{Rest: keys, Way: keys}
 	return s, dsn, err
 }
 

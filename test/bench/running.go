@@ -38,13 +38,8 @@ const benchKeys = "bench=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 // activities on the same Temporal; then the same with a vCenter simulator, beside what that takes alone.
 func (b *bench) running(ctx context.Context) error {
 	fmt.Println("from create to running, with the in-memory provider, beside a workflow of as many activities that do nothing")
-	address := os.Getenv("YUNSHU_TEST_TEMPORAL_ADDRESS")
-	if address == "" {
-		fmt.Println("  left out: YUNSHU_TEST_TEMPORAL_ADDRESS names no Temporal (make bench starts one)")
-		return nil
-	}
-	t, err := b.temporal(ctx, address)
-	if err != nil {
+	t, err := b.temporal(ctx)
+	if t == nil {
 		return err
 	}
 	defer t.Close()
@@ -93,8 +88,13 @@ func median(times int, f func() (time.Duration, error)) (time.Duration, error) {
 	return took[times/2], nil
 }
 
-// temporal connects to a namespace of the bench's own.
-func (b *bench) temporal(ctx context.Context, address string) (client.Client, error) {
+// temporal connects to a namespace of the bench's own. Where there is no Temporal it says so, and returns none.
+func (b *bench) temporal(ctx context.Context) (client.Client, error) {
+	address := os.Getenv("YUNSHU_TEST_TEMPORAL_ADDRESS")
+	if address == "" {
+		fmt.Println("  left out: YUNSHU_TEST_TEMPORAL_ADDRESS names no Temporal (make bench starts one)")
+		return nil, nil
+	}
 	namespace := fmt.Sprintf("bench-%d", time.Now().UnixNano())
 	ns, err := client.NewNamespaceClient(client.Options{HostPort: address, Logger: quiet{}})
 	if err != nil {
@@ -192,7 +192,7 @@ func (b *bench) provisions(ctx context.Context, t client.Client, r region, n, ti
 	if err := r.adopt(ctx, s); err != nil {
 		return 0, fmt.Errorf("adopt the hosts: %w", err)
 	}
-	url, stop, err := whole(ctx, s, t, r)
+	url, stop, err := whole(ctx, s, t, virtual(r))
 	if err != nil {
 		return 0, err
 	}
@@ -206,7 +206,7 @@ func (b *bench) provisions(ctx context.Context, t client.Client, r region, n, ti
 			return post(ctx, http.DefaultClient, token, url+"/v1/vms", name, fmt.Sprintf(`{"name":%q,"tenant":"root/t-1","region":"tw","group":"general","image":"ubuntu","flavor":"small","subnet":"lan"}`, name))
 		})
 		if err == nil {
-			err = awaitRunning(ctx, s, serial)
+			err = await(ctx, s, serial, `SELECT count(*) FROM vms WHERE state = 'running'`)
 		}
 		return err
 	}
@@ -220,26 +220,42 @@ func (b *bench) provisions(ctx context.Context, t client.Client, r region, n, ti
 	})
 }
 
-func awaitRunning(ctx context.Context, s *store.Store, n int) error {
+// await returns when a query counts as many as are expected, and fails when an operation does.
+func await(ctx context.Context, s *store.Store, n int, count string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	for {
-		var running, failed int
-		if err := s.Pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM vms WHERE state = 'running'), (SELECT count(*) FROM operations WHERE state IN ('failed', 'blocked', 'cancelled'))`).Scan(&running, &failed); err != nil {
+		var done, failed int
+		var why string
+		if err := s.Pool.QueryRow(ctx, `SELECT (`+count+`), (SELECT count(*) FROM operations WHERE state IN ('failed', 'blocked', 'cancelled')),
+			coalesce((SELECT max(error->>'message') FROM operations), '')`).Scan(&done, &failed, &why); err != nil {
 			return err
 		}
 		if failed > 0 {
-			return fmt.Errorf("%d operations failed", failed)
+			return fmt.Errorf("%d operations failed: %s", failed, why)
 		}
-		if running >= n {
+		if done >= n {
 			return nil
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
 }
 
-// whole is the gateway with all its parts, and a regional worker with a provider.
-func whole(ctx context.Context, s *store.Store, t client.Client, h vm.Hypervisor) (string, func(), error) {
+// part is what the worker of a region serves, as package region wires it.
+type part struct {
+	queue    string
+	options  worker.Options
+	register func(worker.ActivityRegistry)
+}
+
+// virtual is a region's virtual machines.
+func virtual(h vm.Hypervisor) part {
+	return part{queue: contract.VMQueue("tw"), options: worker.Options{MaxConcurrentActivityTaskPollers: 4, DisableWorkflowWorker: true},
+		register: func(r worker.ActivityRegistry) { vm.Register(r, vm.Activities{Hypervisor: h}) }}
+}
+
+// whole is the gateway with all its parts, and a regional worker.
+func whole(ctx context.Context, s *store.Store, t client.Client, p part) (string, func(), error) {
 	policies, err := authz.New()
 	if err != nil {
 		return "", nil, err
@@ -247,13 +263,13 @@ func whole(ctx context.Context, s *store.Store, t client.Client, h vm.Hypervisor
 	ctx, cancel := context.WithCancel(ctx)
 	out := outbox.New(s, t, slog.New(slog.DiscardHandler))
 	go out.Run(ctx)
-	gate := gateway.New(t, activities.Activities{Store: s, Executions: t}, workflows.Set{})
+	gate := gateway.New(t, activities.Activities{Store: s, Executions: t, BMCs: s}, workflows.Set{})
 	if err := gate.Start(); err != nil {
 		cancel()
 		return "", nil, err
 	}
-	region := worker.New(t, contract.VMQueue("tw"), worker.Options{MaxConcurrentActivityTaskPollers: 4, DisableWorkflowWorker: true})
-	vm.Register(region, vm.Activities{Hypervisor: h})
+	region := worker.New(t, p.queue, p.options)
+	p.register(region)
 	if err := region.Start(); err != nil {
 		cancel()
 		return "", nil, err
