@@ -114,3 +114,51 @@ func (f *floor) fail(m *redfish.Machine, kind string) {
 		f.Errorf("make %s %s: %v", m.Name, kind, err)
 	}
 }
+
+// TestALeaseIsCancelledAtEveryStep cancels leases, and then releases, while a step of each kind cannot go on.
+func TestALeaseIsCancelledAtEveryStep(t *testing.T) {
+	t.Parallel()
+	f := newFloor(t, len(moments)+1)
+	ids := f.enrollAll(f.fleet.Machines...)
+	silent := f.fleet.Machines[len(moments)] // whose report is waited for
+	cancel := func(verb string, body any) (states []string) {
+		f.guests[silent].Silence(true)
+		ops := make([]operation, len(ids))
+		for i, m := range f.fleet.Machines {
+			if m != silent {
+				m.Before(moments[i].method, moments[i].path, func() { f.fail(m, redfish.Unavailable) })
+			}
+			ops[i] = f.ask("/v1/baremetals/"+ids[i]+"/"+verb, body)
+		}
+		for i, m := range f.fleet.Machines {
+			if m == silent {
+				f.becomes(ops[i].ID, func(operation) bool {
+					return f.count("SELECT count(*) FROM operation_steps WHERE operation_id = $1 AND name = 'await-report'", ops[i].ID) > 0
+				}, "its report is waited for")
+			} else {
+				f.becomes(ops[i].ID, operation.stuck, "the step at "+moments[i].name+" cannot go on")
+			}
+			require.Equal(t, http.StatusAccepted, f.call(http.MethodPost, "/v1/operations/"+ops[i].ID+"/cancel", "", nil, nil))
+			require.NoError(t, m.Mend())
+		}
+		for i, id := range ids {
+			require.Equal(t, "cancelled", f.await(ops[i].ID).State)
+			s := f.server(id)
+			states = append(states, s.Role+" "+s.State)
+		}
+		f.guests[silent].Silence(false)
+		return states
+	}
+	require.Equal(t, []string{"spare available", "spare available", "spare available", "spare available"}, cancel("lease", object{"tenant": "acme", "image": "metal-1"}))
+	require.Zero(t, f.leased())
+	f.requireBalance()
+
+	f.actAll(ids, "lease", object{"tenant": "acme", "image": "metal-1"})
+	// Once the wipe has begun there is nothing to give back: the lease has ended, and somebody has to see to the disks.
+	require.Equal(t, []string{"leased in_use", "leased in_use", "leased in_use", "spare failed"}, cancel("release", nil))
+	require.Equal(t, len(ids)-1, f.leased())
+	f.actAll(ids[:len(moments)], "release", nil)
+	f.act(ids[len(moments)], "return-to-service", nil)
+	require.Zero(t, f.leased())
+	f.requireBalance()
+}
