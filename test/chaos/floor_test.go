@@ -34,7 +34,7 @@ func newFloor(t *testing.T, count int) *floor {
 	}})
 	require.NoError(t, err)
 	t.Cleanup(f.fleet.Stop)
-	f.launchAll("bm: {provider: bmclib, call_timeout: 5s, open_timeout: 8s, round_timeout: 2s}")
+	f.launchAll("bm: {provider: bmclib, round_timeout: 2s}")
 	f.furnish()
 	return f
 }
