@@ -41,6 +41,23 @@ func (c *cloud) compare(in contract.CompareInput) []contract.Finding {
 	return found.Findings
 }
 
+// A region without virtual machines has no worker who could list them: a check that waited for one would never end.
+func TestOnlyRegionsWithMachinesAreCompared(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.call(c.admin, "POST", "/v1/regions", M{"name": "metal", "capabilities": []string{"bm"}}).is(201)
+	check := func(body any) string {
+		op := decode[Operation](c.call(c.admin, "POST", "/v1/leak-checks", body).is(202))
+		c.report(op.ID, contract.Report{Seq: 1, State: models.OperationSucceeded})
+		var regions string
+		require.NoError(t, c.store.Pool.QueryRow(t.Context(), "SELECT input ->> 'regions' FROM operations WHERE id = $1", op.ID).Scan(&regions))
+		return regions
+	}
+	require.NotContains(t, check(nil), "metal")
+	require.Equal(t, "[]", check(M{"regions": []string{"metal"}}))
+	require.Contains(t, check(nil), "tw")
+}
+
 func TestTheComparisonFindsWhatDiffers(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)

@@ -104,7 +104,7 @@ func (s Set) frame(ctx workflow.Context, op contract.Operation, body func(workfl
 	}
 	r.ended = true
 	stopProgress()
-	if _, err := contract.OperationReport.Do(detached, contract.Gateway, "report "+string(r.state), r.next()); err != nil {
+	if _, err := contract.OperationReport.Do(detached, contract.Gateway, "report "+string(r.state), r.next(ctx)); err != nil {
 		return err
 	}
 	return r.outcome(err)
@@ -203,7 +203,7 @@ func (r *run) reportProgress(ctx workflow.Context) {
 		}
 		r.stirred, r.urgent, r.reported = false, false, workflow.Now(ctx)
 		detached, stop := workflow.NewDisconnectedContext(ctx)
-		told, err := tell(detached, r.next())
+		told, err := tell(detached, r.next(ctx))
 		stop()
 		if err != nil {
 			workflow.GetLogger(ctx).Warn("progress report refused", "error", err)
@@ -227,9 +227,14 @@ func tell(ctx workflow.Context, report contract.Report) (contract.Reported, erro
 	return contract.OperationReport.Do(ctx, contract.Gateway, "report progress", report)
 }
 
-// next makes the next report, of everything there is to say now.
-func (r *run) next() contract.Report {
-	r.seq++
+// reportsPerTask is more than a run reports between two tasks of its workflow.
+const reportsPerTask = 1000
+
+// next makes the next report, of everything there is to say now. Its number grows with the history: a gateway that was
+// killed may have told reports that Temporal never heard of. What is reported instead comes after a longer history, and must
+// not pass for older.
+func (r *run) next(ctx workflow.Context) contract.Report {
+	r.seq = max(r.seq+1, int64(workflow.GetInfo(ctx).GetCurrentHistoryLength())*reportsPerTask)
 	return contract.Report{OperationID: r.op.ID, Seq: r.seq, State: r.state, Steps: append([]contract.Step(nil), r.steps...), VM: r.facts(), Baremetal: r.baremetalFacts(), Fault: r.fault, Result: r.result}
 }
 

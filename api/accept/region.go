@@ -25,8 +25,8 @@ var LeakCheckID = uuid.NewSHA1(namespace, []byte("leak-check"))
 
 // ImportRegion accepts reading a region's hypervisors into the inventory.
 func (a *Accepter) ImportRegion(ctx context.Context, req Request, region string) (Accepted, error) {
-	return a.platformWork(ctx, req, "region.import", func(regions []string) (contract.Operation, func(contract.Operation) any, error) {
-		if !slices.Contains(regions, region) {
+	return a.platformWork(ctx, req, "region.import", func(regions map[string]bool) (contract.Operation, func(contract.Operation) any, error) {
+		if _, is := regions[region]; !is {
 			return contract.Operation{}, nil, invisible("region", region)
 		}
 		return contract.Operation{Kind: contract.RegionImport.Name, Region: region, ResourceKind: "region", ResourceID: RegionID(region), ResourceName: region},
@@ -34,24 +34,30 @@ func (a *Accepter) ImportRegion(ctx context.Context, req Request, region string)
 	})
 }
 
-// LeakCheck accepts comparing the database with the world; without regions, with all of it.
+// LeakCheck accepts comparing the database with the world; without regions, with all of it. A region of physical servers
+// alone has no machines to compare, nor a worker who could list them.
 func (a *Accepter) LeakCheck(ctx context.Context, req Request, only []string) (Accepted, error) {
-	return a.platformWork(ctx, req, "leak-check.create", func(regions []string) (contract.Operation, func(contract.Operation) any, error) {
+	return a.platformWork(ctx, req, "leak-check.create", func(regions map[string]bool) (contract.Operation, func(contract.Operation) any, error) {
+		compared := []string{}
 		for _, r := range only {
-			if !slices.Contains(regions, r) {
+			if _, is := regions[r]; !is {
 				return contract.Operation{}, nil, invalid("body.regions", fmt.Sprintf("there is no region %q", r))
 			}
 		}
-		if len(only) > 0 {
-			regions = only
+		for r, machines := range regions {
+			if machines && (len(only) == 0 || slices.Contains(only, r)) {
+				compared = append(compared, r)
+			}
 		}
+		slices.Sort(compared)
 		return contract.Operation{Kind: contract.LeakCheck.Name, ResourceKind: "leak-check", ResourceID: LeakCheckID, ResourceName: "leak-check"},
-			func(o contract.Operation) any { return contract.LeakCheckInput{Operation: o, Regions: regions} }, nil
+			func(o contract.Operation) any { return contract.LeakCheckInput{Operation: o, Regions: compared} }, nil
 	})
 }
 
-// plan makes the operation of a platform's intent, and its input, from the names of all regions.
-type plan func(regions []string) (contract.Operation, func(contract.Operation) any, error)
+// plan makes the operation of a platform's intent, and its input, from the names of all regions, and whether there are
+// virtual machines in each, or could be.
+type plan func(regions map[string]bool) (contract.Operation, func(contract.Operation) any, error)
 
 // platformWork accepts an intent that belongs to no tenant.
 func (a *Accepter) platformWork(ctx context.Context, req Request, action string, p plan) (Accepted, error) {
@@ -66,16 +72,24 @@ func (a *Accepter) platformWork(ctx context.Context, req Request, action string,
 }
 
 const (
-	allRegions = `SELECT name FROM regions ORDER BY name`
+	allRegions = `SELECT name, 'vm' = ANY (capabilities) OR EXISTS (SELECT FROM vms v WHERE v.region = regions.name) FROM regions`
 	activeOf   = `SELECT id FROM operations WHERE resource_id = $1 AND state IN ('accepted', 'running', 'blocked', 'cancelling')`
 )
 
 func (a *Accepter) tryPlatformWork(ctx context.Context, conn *pgxpool.Conn, req Request, action string, p plan) (Accepted, error) {
-	var regions []string
+	regions := map[string]bool{}
 	b := &pgx.Batch{}
 	begin(b)
 	standing := queueStanding(b, []Request{req})
-	b.Queue(allRegions).Query(collect(&regions, pgx.RowTo[string]))
+	b.Queue(allRegions).Query(func(rows pgx.Rows) error {
+		var name string
+		var machines bool
+		_, err := pgx.ForEachRow(rows, []any{&name, &machines}, func() error {
+			regions[name] = machines
+			return nil
+		})
+		return err
+	})
 	if err := send(ctx, conn, b); err != nil {
 		return Accepted{}, fmt.Errorf("look up the regions: %w", err)
 	}

@@ -44,7 +44,23 @@ type rig struct {
 	worker  *exec.Cmd
 }
 
+// newRig is one whose region has a vCenter.
 func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := newStack(t)
+	var err error
+	r.vcenter, err = vcenter.Start(t.Context(), vcenter.Options{Region: "tw", Password: "secret", TLSDir: r.dir, Hosts: 6})
+	require.NoError(t, err)
+	t.Cleanup(r.vcenter.Stop)
+	require.NoError(t, os.WriteFile(r.dir+"/password", []byte("secret"), 0o600))
+	r.launchAll(fmt.Sprintf("vm:\n      provider: vsphere\n      vsphere: {url: %q, username: %q, password_file: %q, ca_file: %q}",
+		r.vcenter.URL, r.vcenter.User.Username(), r.dir+"/password", r.vcenter.CAFile))
+	r.seed()
+	return r
+}
+
+// newStack is what every rig stands on: a PostgreSQL with our tables, and a namespace of a Temporal.
+func newStack(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{T: t, dir: t.TempDir()}
 	for dir := r.dir; dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) {
@@ -53,14 +69,6 @@ func newRig(t *testing.T) *rig {
 	r.startPostgres(0)
 	t.Cleanup(func() { r.postgres.Stop() })
 	r.temporal, r.namespace = temporal.Namespace(t)
-	var err error
-	r.vcenter, err = vcenter.Start(t.Context(), vcenter.Options{Region: "tw", Password: "secret", TLSDir: r.dir, Hosts: 6})
-	require.NoError(t, err)
-	t.Cleanup(r.vcenter.Stop)
-	require.NoError(t, os.WriteFile(r.dir+"/password", []byte("secret"), 0o600))
-	require.NoError(t, os.WriteFile(r.dir+"/worker.yaml", fmt.Appendf(nil, "temporal: {address: %q, namespace: %q}\nregions:\n  tw:\n    vm:\n      provider: vsphere\n      vsphere: {url: %q, username: %q, password_file: %q, ca_file: %q}\n",
-		r.temporal, r.namespace, r.vcenter.URL, r.vcenter.User.Username(), r.dir+"/password", r.vcenter.CAFile), 0o600))
-
 	require.NoError(t, r.command("yunshu-gateway", "migrate").Run())
 	out, err := r.command("yunshu-gateway", "bootstrap").Output()
 	require.NoError(t, err)
@@ -69,11 +77,16 @@ func newRig(t *testing.T) *rig {
 	require.NoError(t, err)
 	r.url = "http://" + l.Addr().String()
 	require.NoError(t, l.Close())
+	return r
+}
+
+// launchAll starts the gateway, and a worker whose region has these parts.
+func (r *rig) launchAll(parts string) {
+	r.Helper()
+	require.NoError(r, os.WriteFile(r.dir+"/worker.yaml", fmt.Appendf(nil, "temporal: {address: %q, namespace: %q}\nregions:\n  tw:\n    %s\n", r.temporal, r.namespace, parts), 0o600))
 	r.startGateway()
 	r.startWorker()
-	t.Cleanup(func() { r.kill(&r.gateway); r.kill(&r.worker) })
-	r.seed()
-	return r
+	r.Cleanup(func() { r.kill(&r.gateway); r.kill(&r.worker) })
 }
 
 func (r *rig) startPostgres(port int) {
@@ -101,7 +114,8 @@ func (r *rig) command(name string, args ...string) *exec.Cmd {
 
 func (r *rig) startGateway() {
 	cmd := r.command("yunshu-gateway", "serve")
-	cmd.Env = append(cmd.Env, "YUNSHU_LISTEN="+strings.TrimPrefix(r.url, "http://"))
+	// The machines of a rig all boot from one address.
+	cmd.Env = append(cmd.Env, "YUNSHU_LISTEN="+strings.TrimPrefix(r.url, "http://"), "YUNSHU_REQUESTS_PER_MACHINE=0", "YUNSHU_LOG_LEVEL=debug")
 	r.launch(&r.gateway, cmd)
 }
 
@@ -190,8 +204,12 @@ type operation struct {
 	Waiting    string `json:"waiting"`
 	WaitingFor string `json:"waiting_for"`
 	Error      *struct {
+		Code    string `json:"code"`
 		Message string `json:"message"`
 	} `json:"error"`
+	Attempt *struct {
+		Failure string `json:"failure"`
+	} `json:"attempt"`
 	Result struct {
 		Findings []object `json:"findings"`
 	} `json:"result"`
