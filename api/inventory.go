@@ -60,6 +60,7 @@ type InventoryDisk struct {
 	Serial  string `json:"serial,omitempty" doc:"Its serial." example:"S6EWNA0R"`
 	SizeGiB int64  `json:"size_gib" doc:"Its size in GiB." example:"3576"`
 	Kind    string `json:"kind,omitempty" doc:"hdd, ssd or nvme." example:"nvme"`
+	Inside  bool   `json:"inside,omitempty" doc:"Only an image that the machine booted found it: its BMC does not list it." example:"true"`
 }
 
 // InventoryNIC is a network interface.
@@ -68,6 +69,7 @@ type InventoryNIC struct {
 	MAC       string `json:"mac" doc:"Its hardware address." example:"b0:7b:25:00:00:01"`
 	SpeedMbps int64  `json:"speed_mbps,omitempty" doc:"Its speed in Mbit/s." example:"25000"`
 	Model     string `json:"model,omitempty" doc:"The model." example:"ConnectX-6"`
+	Inside    bool   `json:"inside,omitempty" doc:"Only an image that the machine booted found it: its BMC does not list it." example:"true"`
 }
 
 // InventoryGPU is an accelerator.
@@ -76,6 +78,7 @@ type InventoryGPU struct {
 	Vendor    string `json:"vendor,omitempty" doc:"The maker." example:"NVIDIA"`
 	Serial    string `json:"serial,omitempty" doc:"Its serial." example:"1654922"`
 	MemoryMiB int64  `json:"memory_mib,omitempty" doc:"Its memory in MiB." example:"81920"`
+	Inside    bool   `json:"inside,omitempty" doc:"Only an image that the machine booted found it: its BMC does not list it." example:"true"`
 }
 
 // InventoryFirmware is a piece of firmware.

@@ -101,7 +101,8 @@ type HardwareIdentity struct {
 	Model  string `json:"model,omitempty"`
 }
 
-// Inventory is what a machine is made of.
+// Inventory is what a machine is made of. Parts that are marked inside were found by an image that the machine booted, and
+// its BMC does not list them.
 type Inventory struct {
 	HardwareIdentity
 	BIOS     string         `json:"bios,omitempty"`
@@ -137,6 +138,7 @@ type Disk struct {
 	Serial  string `json:"serial,omitempty"`
 	SizeGiB int64  `json:"size_gib"`
 	Kind    string `json:"kind,omitempty"` // hdd, ssd or nvme
+	Inside  bool   `json:"inside,omitempty"`
 }
 
 // NIC is a network interface.
@@ -145,6 +147,7 @@ type NIC struct {
 	MAC       string `json:"mac"` // lower case, with colons
 	SpeedMbps int64  `json:"speed_mbps,omitempty"`
 	Model     string `json:"model,omitempty"`
+	Inside    bool   `json:"inside,omitempty"`
 }
 
 // GPU is a graphics or compute accelerator.
@@ -153,6 +156,7 @@ type GPU struct {
 	Vendor    string `json:"vendor,omitempty"`
 	Serial    string `json:"serial,omitempty"`
 	MemoryMiB int64  `json:"memory_mib,omitempty"`
+	Inside    bool   `json:"inside,omitempty"`
 }
 
 // Firmware is a piece of firmware and its version.
@@ -177,18 +181,44 @@ func (i Inventory) Capacity() Size {
 	return s
 }
 
-// With adds what another look at the same machine found, such as one from inside it. What this one says stays as it is,
-// and is filled up where it says nothing.
-func (i Inventory) With(other Inventory) Inventory {
-	i.UUID, i.Serial = cmp.Or(i.UUID, other.UUID), cmp.Or(i.Serial, other.Serial)
-	i.Vendor, i.Model, i.BIOS = cmp.Or(i.Vendor, other.Vendor), cmp.Or(i.Model, other.Model), cmp.Or(i.BIOS, other.BIOS)
-	i.CPUs = either(i.CPUs, other.CPUs)
-	i.Memory = either(i.Memory, other.Memory)
-	i.Disks = union(i.Disks, other.Disks, func(d Disk) string { return d.Serial })
-	i.NICs = union(i.NICs, other.NICs, func(n NIC) string { return n.MAC })
-	i.GPUs = union(i.GPUs, other.GPUs, func(g GPU) string { return g.Serial })
-	i.Firmware = union(i.Firmware, other.Firmware, func(f Firmware) string { return f.Name })
+// With adds what a look from inside the same machine found, such as that of the discovery image. What this one says stays
+// as it is, and is filled up where it says nothing.
+func (i Inventory) With(inside Inventory) Inventory {
+	i.UUID, i.Serial = cmp.Or(i.UUID, inside.UUID), cmp.Or(i.Serial, inside.Serial)
+	i.Vendor, i.Model, i.BIOS = cmp.Or(i.Vendor, inside.Vendor), cmp.Or(i.Model, inside.Model), cmp.Or(i.BIOS, inside.BIOS)
+	i.CPUs = either(i.CPUs, inside.CPUs)
+	i.Memory = either(i.Memory, inside.Memory)
+	i.Disks = union(i.Disks, marked(inside.Disks, func(d *Disk) { d.Inside = true }), diskKey)
+	i.NICs = union(i.NICs, marked(inside.NICs, func(n *NIC) { n.Inside = true }), nicKey)
+	i.GPUs = union(i.GPUs, marked(inside.GPUs, func(g *GPU) { g.Inside = true }), gpuKey)
+	i.Firmware = union(i.Firmware, inside.Firmware, func(f Firmware) string { return f.Name })
 	return i
+}
+
+// Keeping is what a BMC says now, with the parts that only a look from inside had found before: that the BMC does not list
+// them is no news.
+func (i Inventory) Keeping(was Inventory) Inventory {
+	i.Disks = union(i.Disks, filter(was.Disks, func(d Disk) bool { return d.Inside }), diskKey)
+	i.NICs = union(i.NICs, filter(was.NICs, func(n NIC) bool { return n.Inside }), nicKey)
+	i.GPUs = union(i.GPUs, filter(was.GPUs, func(g GPU) bool { return g.Inside }), gpuKey)
+	return i
+}
+
+func diskKey(d Disk) string { return d.Serial }
+func nicKey(n NIC) string   { return n.MAC }
+func gpuKey(g GPU) string   { return g.Serial }
+
+// marked is a list with a mark on each part.
+func marked[T any](parts []T, mark func(*T)) []T {
+	out := slices.Clone(parts)
+	for i := range out {
+		mark(&out[i])
+	}
+	return out
+}
+
+func filter[T any](parts []T, keep func(T) bool) []T {
+	return slices.DeleteFunc(slices.Clone(parts), func(p T) bool { return !keep(p) })
 }
 
 // either is the first list that says something.

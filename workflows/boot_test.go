@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,7 +21,8 @@ func TestADiscoveryAddsWhatTheBMCDoesNotKnow(t *testing.T) {
 	known := r.machine().Inventory
 	tasks()["discover"].run(r)
 	want := known
-	want.GPUs = r.db.reports.Inventory.GPUs
+	want.GPUs = slices.Clone(r.db.reports.Inventory.GPUs)
+	want.GPUs[0].Inside = true
 	require.Equal(t, want, r.last().Baremetal.Inspected.Inventory)
 	require.Equal(t, models.PowerOff, r.last().Baremetal.Inspected.Power)
 }

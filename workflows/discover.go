@@ -29,7 +29,7 @@ func (s Set) BaremetalDiscover(ctx workflow.Context, in contract.BaremetalDiscov
 		if err := r.setPower(ctx, "turn-off", powered(false)); err != nil {
 			return err
 		}
-		seen.Inventory, seen.Power = seen.Inventory.With(*got.Inventory), r.baremetal.Power
+		seen.Inventory, seen.Inside, seen.Power = seen.Inventory.With(*got.Inventory), true, r.baremetal.Power
 		r.baremetal.Inspected = &seen
 		return nil
 	})

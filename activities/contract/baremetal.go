@@ -164,6 +164,7 @@ type Inspected struct {
 	Inventory models.Inventory `json:"inventory"`
 	Power     models.Power     `json:"power"`
 	Health    models.Health    `json:"health"`
+	Inside    bool             `json:"inside,omitempty"` // an image that the machine booted has looked as well
 }
 
 // BMPowerInput is a state of a machine's power.

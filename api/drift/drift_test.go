@@ -90,3 +90,22 @@ func TestWhatIsAdoptedIsNoDifferenceAnyMore(t *testing.T) {
 		require.Empty(r, drift.Compare(k, o).Differences)
 	})
 }
+
+func TestABIOSUpdateIsOneDifference(t *testing.T) {
+	t.Parallel()
+	k := machine()
+	k.Inventory.Firmware = []models.Firmware{{Name: "BIOS", Version: "1"}, {Name: "f", Version: "1"}}
+	now := k.Inventory
+	now.BIOS, now.Firmware = "2", []models.Firmware{{Name: "BIOS", Version: "2"}, {Name: "f", Version: "1"}}
+	require.Equal(t, []string{"bios"}, fields(drift.Compare(k, seen(now, models.PowerOn))))
+}
+
+// TestABMCNeedNotListWhatWasFoundInside: the discovery image sees disks that many BMCs do not.
+func TestABMCNeedNotListWhatWasFoundInside(t *testing.T) {
+	t.Parallel()
+	k := machine()
+	said := k.Inventory
+	said.Disks = []models.Disk{{Name: "disk", Serial: "a"}}
+	k.Inventory = said.With(models.Inventory{Disks: []models.Disk{{Name: "nvme0", Serial: "b"}}})
+	require.Empty(t, fields(drift.Compare(k, seen(said, models.PowerOn))))
+}

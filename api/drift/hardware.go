@@ -3,7 +3,9 @@ package drift
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/yunshu/yunshu/activities/contract"
 	"github.com/yunshu/yunshu/models"
@@ -24,13 +26,20 @@ func (v *Verdict) inventory(k Known, found contract.Inspected) {
 	parts(v, k, models.DriftHardware, "disks", k.Inventory.Disks, now.Disks, func(d models.Disk) string { return cmp.Or(d.Serial, d.Name) })
 	parts(v, k, models.DriftHardware, "nics", k.Inventory.NICs, now.NICs, func(n models.NIC) string { return cmp.Or(n.MAC, n.Name) })
 	parts(v, k, models.DriftHardware, "gpus", k.Inventory.GPUs, now.GPUs, func(g models.GPU) string { return g.Serial })
-	parts(v, k, models.DriftFirmware, "firmware", k.Inventory.Firmware, now.Firmware, func(f models.Firmware) string { return f.Name })
+	parts(v, k, models.DriftFirmware, "firmware", besidesBIOS(k.Inventory), besidesBIOS(now), func(f models.Firmware) string { return f.Name })
 	if k.Inventory.BIOS != now.BIOS {
 		v.adopt(models.DriftFirmware, "bios", k.Inventory.BIOS, now.BIOS, fmt.Sprintf("The BIOS of %s is at version %s; it was at %s.", k.Name, now.BIOS, cmp.Or(k.Inventory.BIOS, "none that was known")))
 	}
 	if len(v.Differences) > before || k.Inventory.HardwareIdentity != now.HardwareIdentity {
 		v.Inventory = &now
 	}
+}
+
+// besidesBIOS is the firmware without the BIOS, where that is said on its own: its update is one difference.
+func besidesBIOS(i models.Inventory) []models.Firmware {
+	return slices.DeleteFunc(slices.Clone(i.Firmware), func(f models.Firmware) bool {
+		return f.Version == i.BIOS && strings.Contains(strings.ToUpper(f.Name), "BIOS")
+	})
 }
 
 func known(i models.Inventory) bool {
@@ -44,6 +53,7 @@ func said(was models.Inventory, seen contract.Inspected) models.Inventory {
 	silent := len(now.CPUs) == 0 || seen.Power == models.PowerOff
 	keep(&now.CPUs, was.CPUs, true)
 	keep(&now.Memory, was.Memory, true) // no machine runs without
+	now = now.Keeping(was)
 	keep(&now.Disks, was.Disks, silent)
 	keep(&now.NICs, was.NICs, silent)
 	keep(&now.GPUs, was.GPUs, silent)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -108,6 +109,28 @@ func queueBaremetal(b *pgx.Batch, r contract.Report) {
 	if reshapes(f) {
 		b.Queue(refreshReported, r.OperationID, r.Seq)
 	}
+}
+
+const inventoryBefore = `SELECT f.inventory FROM operations o JOIN baremetal_facts f ON f.baremetal_id = o.resource_id WHERE o.id = $1`
+
+// keepInside adds to what a BMC lists what only a look from inside its machine had found before.
+func (s *Store) keepInside(ctx context.Context, r *contract.Report) error {
+	if r.Baremetal == nil || r.Baremetal.Inspected == nil || r.Baremetal.Inspected.Inside {
+		return nil
+	}
+	var was models.Inventory
+	err := s.Pool.QueryRow(ctx, inventoryBefore, r.OperationID).Scan(&was)
+	if NotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read what the machine of operation %s was made of: %w", r.OperationID, err)
+	}
+	facts, seen := *r.Baremetal, *r.Baremetal.Inspected
+	seen.Inventory = seen.Inventory.Keeping(was)
+	facts.Inspected = &seen
+	r.Baremetal = &facts
+	return nil
 }
 
 func queueInspected(b *pgx.Batch, r contract.Report) {

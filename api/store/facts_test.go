@@ -134,3 +134,24 @@ func TestAnImportMeetsAMachineWhoseBMCReadsItsUUIDTheOtherWay(t *testing.T) {
 	require.Equal(t, contract.Recorded{Added: 1, Changed: 1}, got)
 	require.Subset(t, f.row(in.BaremetalID), map[string]any{"name": "bm-1", "provider_ref": "host-1", "hardware_uuid": swapped})
 }
+
+// TestAHealthCheckKeepsWhatTheDiscoveryFound: the BMC does not list the disk that the image saw.
+func TestAHealthCheckKeepsWhatTheDiscoveryFound(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	in := f.machine("bm-1", models.RoleSpare, "available")
+	bmc := inspected(models.HealthOK)
+	bmc.Inventory.Disks = []models.Disk{{Name: "Bay 0", Serial: "d-1", SizeGiB: 100}}
+	found := *bmc
+	found.Inventory, found.Inside = bmc.Inventory.With(models.Inventory{Disks: []models.Disk{{Name: "nvme0", Serial: "d-2", SizeGiB: 200}}}), true
+	disks := func() string {
+		return f.text("SELECT concat_ws(' ', b.storage_gib, string_agg(d ->> 'serial', ' ' ORDER BY d ->> 'serial')) FROM baremetals b JOIN baremetal_facts ON baremetal_id = b.id, jsonb_array_elements(inventory -> 'disks') d GROUP BY b.id")
+	}
+	f.report(in, 1, contract.BaremetalFacts{Inspected: &found})
+	require.Equal(t, "300 d-1 d-2", disks())
+	f.report(in, 2, contract.BaremetalFacts{Inspected: bmc})
+	require.Equal(t, "300 d-1 d-2", disks())
+	found.Inventory = bmc.Inventory
+	f.report(in, 3, contract.BaremetalFacts{Inspected: &found})
+	require.Equal(t, "100 d-1", disks(), "a new discovery knows better")
+}

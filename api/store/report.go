@@ -17,6 +17,9 @@ import (
 // that the transition tables forbid, or one of another run of the workflow than the one that is heard: the first is a
 // repetition, the others come from a workflow that was overtaken.
 func (s *Store) Report(ctx context.Context, r contract.Report) (contract.Reported, error) {
+	if err := s.keepInside(ctx, &r); err != nil {
+		return contract.Reported{}, err
+	}
 	b := &pgx.Batch{}
 	b.Queue("BEGIN")
 	if reshapes(r.Baremetal) {

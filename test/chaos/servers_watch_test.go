@@ -35,7 +35,7 @@ func TestWhatHappensBehindTheBackBecomesDrifts(t *testing.T) {
 	all := f.drifts()
 	require.NotContains(t, all, well.Name)
 	require.Equal(t, []drifted{{"power", "power", "closed", `"on"`, `"off"`, 1}}, all[cut.Name])
-	require.Contains(t, all[flashed.Name], drifted{"firmware", "bios", "closed", `"` + bios + `"`, `"9.9.9"`, 1})
+	require.Equal(t, []drifted{{"firmware", "bios", "closed", `"` + bios + `"`, `"9.9.9"`, 1}}, all[flashed.Name])
 	require.Equal(t, []drifted{{"health", "health", "open", `"ok"`, `"critical"`, 2}}, all[ill.Name])
 	require.Equal(t, []drifted{{"identity", "uuid", "open", `"` + known + `"`, `"11111111-2222-4333-8444-555555555555"`, 2}}, all[other.Name])
 	require.Equal(t, []drifted{{"unreachable", "", "open", `"reachable"`, `"unreachable"`, 1}}, all[dead.Name])
