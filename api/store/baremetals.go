@@ -174,13 +174,18 @@ func LockBaremetal(tx *gorm.DB, id models.ID) (Baremetal, error) {
 }
 
 const setBMC = `
-INSERT INTO bmcs (baremetal_id, region, address, protocol, fingerprint, username, key_id, password)
+INSERT INTO bmcs AS m (baremetal_id, region, address, protocol, fingerprint, username, key_id, password)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (baremetal_id) DO UPDATE SET address = excluded.address, protocol = excluded.protocol, fingerprint = excluded.fingerprint,
-	username = excluded.username, key_id = excluded.key_id, password = excluded.password, staged_key_id = '', staged = NULL, staged_for = NULL, updated_at = now()`
+	username = excluded.username, key_id = excluded.key_id, password = excluded.password, updated_at = now(),
+	staged_key_id = coalesce((SELECT m.staged_key_id ` + stagedNow + `), ''), staged = (SELECT m.staged ` + stagedNow + `), staged_for = (SELECT m.staged_for ` + stagedNow + `)`
 
-// SetBMC says how the BMC of a server is reached from now on. What was about to become its password is forgotten: people
-// know the present one.
+// stagedNow finds the operation that replaces the password at this moment.
+const stagedNow = `FROM operations o WHERE o.id = m.staged_for AND o.state IN ` + active
+
+// SetBMC says how the BMC of a server is reached from now on. A password that an operation generated and is about to set
+// stays: the BMC may have it by now, and nobody else knows it. One that such an operation left is forgotten: people know the
+// present one.
 func SetBMC(tx *gorm.DB, b Baremetal, m models.BMC) error {
 	const holder = `SELECT b.name FROM bmcs m JOIN baremetals b ON b.id = m.baremetal_id
 		WHERE m.region = ? AND regexp_replace(m.address, '^[a-z]+://', '') = regexp_replace(?, '^[a-z]+://', '') AND m.baremetal_id <> ?`
