@@ -134,3 +134,12 @@ func TestAnImportMeetsAMachineWhoseBMCReadsItsUUIDTheOtherWay(t *testing.T) {
 	require.Equal(t, contract.Recorded{Added: 1, Changed: 1}, got)
 	require.Subset(t, f.row(in.BaremetalID), map[string]any{"name": "bm-1", "provider_ref": "host-1", "hardware_uuid": swapped})
 }
+
+func TestWhatDifferedOfAMachineEndsWithIt(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	in := f.machine("bm-1", models.RoleSpare, "retiring")
+	f.exec(`INSERT INTO drifts (id, region, kind, resource_kind, resource_id, resource_name, message, policy) VALUES (gen_random_uuid(), 'tw', 'unreachable', 'baremetal', $1, 'bm-1', 'Away.', 'report')`, in.BaremetalID)
+	f.report(in, 1, contract.BaremetalFacts{State: models.BaremetalGone})
+	require.Equal(t, "closed true", f.text("SELECT concat_ws(' ', state, (closed_at IS NOT NULL)::text) FROM drifts"))
+}
