@@ -92,6 +92,9 @@ func TestAnImportedHypervisorGetsItsBMC(t *testing.T) {
 	_, other := c.enrolledIn("r1")
 	where := path("baremetals/%s", c.hosts[0].ID)
 	require.Contains(t, c.call(c.admin, "POST", where+"/power-on", nil).problem(models.CodeNoBMC).Detail, "yunshu baremetal set-bmc esx-1")
+	c.call(c.admin, "PATCH", where, M{"maintenance": true}).is(200)
+	require.Contains(t, c.call(c.admin, "POST", where+"/end-maintenance", nil).problem(models.CodeNoBMC).Detail, "yunshu baremetal update esx-1 --maintenance=false")
+	c.call(c.admin, "PATCH", where, M{"maintenance": false}).is(200)
 	access := M{"address": "https://10.5.0.1:443", "username": "root", "password": "x", "fingerprint": fmt.Sprintf("%064d", 7)}
 	got := decode[Baremetal](c.call(c.admin, "PUT", where+"/bmc", access).is(200))
 	require.Equal(t, BMC{Address: "https://10.5.0.1", Protocol: models.Redfish, Fingerprint: fmt.Sprintf("%064d", 7), Username: "root"}, *got.BMC)

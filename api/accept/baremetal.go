@@ -267,10 +267,21 @@ func (c *machineChange) check(auth *authz.Authorizer) error {
 		return possibleWhen("baremetal", m.Name, m.State, c.from)
 	}
 	if c.bmc && !m.BMC {
-		return models.Faultf(models.CodeNoBMC, "Nobody has said how the BMC of the baremetal %s is reached. Give it with PUT /v1/baremetals/%s/bmc, or yunshu baremetal set-bmc %s.", m.Name, m.ID, m.Name)
+		return c.unreached()
 	}
 	if c.allows != nil {
 		return c.allows(m)
 	}
 	return nil
+}
+
+// unreached is the refusal because nobody knows the machine's BMC. A mark of maintenance ends without one, if nobody wants a
+// look at the machine.
+func (c *machineChange) unreached() error {
+	m := c.machine
+	otherwise := ""
+	if c.action == "baremetal.maintain" && m.Maintenance && slices.Contains([]models.BaremetalState{models.BaremetalAvailable, models.BaremetalInUse}, m.State) {
+		otherwise = fmt.Sprintf(" Or end its maintenance without a look at it: yunshu baremetal update %s --maintenance=false.", m.Name)
+	}
+	return models.Faultf(models.CodeNoBMC, "Nobody has said how the BMC of the baremetal %s is reached. Give it with PUT /v1/baremetals/%s/bmc, or yunshu baremetal set-bmc %s.%s", m.Name, m.ID, m.Name, otherwise)
 }
