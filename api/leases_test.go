@@ -71,6 +71,11 @@ func TestAMachineIsLeasedAndReleased(t *testing.T) {
 	require.NotEmpty(t, decode[Inventory](s.call(s.admin, "GET", parts, nil).is(200)).Fault)
 	made := decode[Inventory](s.call(viewer, "GET", parts, nil).is(200))
 	require.Equal(t, "SN-0", made.Serial+made.Fault, "where its BMC is, is not told")
+	s.exec(`UPDATE baremetal_facts SET health = '{"log": [{"id": "1", "message": "User root signed in from 10.9.0.200."}]}'`)
+	lines := func(token string) int {
+		return len(decode[BaremetalHealth](s.call(token, "GET", path("baremetals/%s/health", s.id("m0")), nil).is(200)).Log)
+	}
+	require.Equal(t, []int{0, 1}, []int{lines(viewer), lines(s.admin)}, "nor who signed in to it, or what was before the lease")
 
 	release := path("baremetals/%s/release", s.id("m0"))
 	s.call(viewer, "POST", release, nil).problem(models.CodeForbidden)
@@ -204,6 +209,15 @@ func TestALeaseGivesNoRightsOnHardware(t *testing.T) {
 	require.Equal(t, []string{"rack", "tenant"}, []string{asked.Through[0].ResourceKind, asked.Through[1].ResourceKind})
 	s.call(keeper, "GET", m, nil).problem(models.CodeForbidden)
 	s.call(keeper, "PATCH", m, M{"maintenance": true}).problem(models.CodeForbidden)
+	s.exec(`INSERT INTO drifts (id, region, kind, resource_kind, resource_id, resource_name, message, policy)
+		VALUES (gen_random_uuid(), 'tw', 'unreachable', 'baremetal', $1, 'm0', 'The BMC at https://10.9.0.0 did not answer.', 'report')`, s.id("m0"))
+	seen := func(who string) int {
+		return len(decode[List[Drift]](s.call(who, "GET", "/v1/drifts?maintainer=me", nil).is(200)).Items)
+	}
+	require.Equal(t, []int{0, 1}, []int{seen(keeper), seen(porter)}, "where its BMC is, is not told")
+	drift := "/v1/drifts/" + s.text("SELECT id::text FROM drifts")
+	s.call(keeper, "GET", drift, nil).problem(models.CodeForbidden)
+	s.call(porter, "GET", drift, nil).is(200)
 	require.Equal(t, "r1", decode[Baremetal](s.call(porter, "GET", m, nil).is(200)).Rack)
 	s.call(porter, "PATCH", m, M{"maintenance": true}).is(200)
 }
