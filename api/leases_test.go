@@ -260,3 +260,31 @@ func TestImagesSayHowMachinesBootThem(t *testing.T) {
 	require.Equal(t, Bootable{Purpose: "provision", Boot: map[string]Netboot{"jp": {ISO: "http://h/a.iso"}}}, both.Bootable)
 	require.Equal(t, map[string]string{"tw": "ubuntu-template"}, both.Templates)
 }
+
+// TestATenantIsNotToldWhereBMCsAre: what a region says of a BMC is the platform's business, wherever it is read.
+func TestATenantIsNotToldWhereBMCsAre(t *testing.T) {
+	t.Parallel()
+	s := newStable(t, 1)
+	owner := s.user("owner", "owner@acme")
+	op := decode[Operation](s.call(owner, "POST", "/v1/leases", s.lease("acme/dev")).is(202))
+	fault := models.Faultf(models.CodeLoginRefused, "The BMC of baremetal m0 at https://10.9.0.0 refused the name admin or its password.")
+	fault.Step = "power-on"
+	for i, r := range []contract.Report{{State: models.OperationRunning}, {State: models.OperationBlocked, Fault: fault, Steps: []contract.Step{{Number: 1, Name: "power-on", State: models.StepFailed, Message: fault.Message}}}} {
+		r.OperationID, r.Seq = op.ID, int64(i+1)
+		done, err := s.store.Report(t.Context(), r)
+		require.NoError(t, err)
+		require.True(t, done.Applied)
+	}
+	one := path("operations/%s", op.ID)
+	for _, at := range []string{one, "/v1/operations", "/v1/audit-events", "/v1/audit-events/export"} {
+		all, some := s.call(s.admin, "GET", at, nil).is(200).Body, s.call(owner, "GET", at, nil).is(200).Body
+		require.Contains(t, string(all), "10.9.0.0", at)
+		require.Contains(t, string(some), op.ID.String(), at)
+		for _, secret := range []string{"10.9.0.0", "admin or its password", "ref-secret", "SN-0", s.rack.ID.String()} {
+			require.NotContains(t, string(some), secret, at)
+		}
+	}
+	told := decode[Operation](s.call(owner, "GET", one, nil).is(200))
+	require.Equal(t, "The platform cannot drive the hardware of m0 as it should. Its operators see why; ask them.", told.Error.Message)
+	require.Equal(t, models.CodeLoginRefused, told.Error.Code)
+}
