@@ -86,11 +86,16 @@ func away(k Known, f *models.Fault) Verdict {
 	return v
 }
 
-// identity notes that another machine answers. What it did not say, or nobody knew, is no difference.
+// identity notes that another machine answers. What it did not say, or nobody knew, is no difference, nor is what makers
+// write instead of a serial, or a UUID that is known in the spelling of the vCenter.
 func (v *Verdict) identity(k Known, found models.HardwareIdentity) {
-	for _, part := range []struct{ field, known, found string }{{"uuid", k.UUID, found.UUID}, {"serial", k.Serial, found.Serial}} {
-		if part.known == "" || part.found == "" || strings.EqualFold(part.known, part.found) || part.field == "uuid" && strings.EqualFold(part.known, models.SwappedUUID(part.found)) {
-			continue // a UUID may be known in the spelling of the vCenter
+	uuid := models.UsableUUID(found.UUID)
+	if strings.EqualFold(models.SwappedUUID(uuid), k.UUID) {
+		uuid = k.UUID
+	}
+	for _, part := range []struct{ field, known, found string }{{"uuid", k.UUID, uuid}, {"serial", k.Serial, models.UsableSerial(found.Serial)}} {
+		if part.known == "" || part.found == "" || strings.EqualFold(part.known, part.found) {
+			continue
 		}
 		v.Differences = append(v.Differences, Difference{Kind: models.DriftIdentity, Field: part.field, Expected: part.known, Found: part.found, Policy: Report, Lasts: true,
 			Message: fmt.Sprintf("The BMC of %s says that its machine has the %s %q instead of %q. Nothing else that it said was taken over. Find out whether the machine was exchanged; if so, retire it and enroll the new one.", k.Name, part.field, part.found, part.known)})

@@ -215,6 +215,12 @@ func TestAUUIDIsKnownInEitherSpelling(t *testing.T) {
 	seen := healthy()
 	seen.Inventory.UUID = swapped
 	require.Equal(t, contract.ObservationsRecorded{Changed: 1}, h.observe(id, seen, nil), "an imported host is taken for what it is by its BMC")
+	h.exec("UPDATE baremetals SET serial = 'SN-1' WHERE id = $1", id) // as somebody read it from the case
+	for _, says := range []models.HardwareIdentity{{Serial: noOnesOwn}, {Serial: " sn-1 ", UUID: "00000000-0000-0000-0000-000000000000"}} {
+		seen := healthy()
+		seen.Inventory.HardwareIdentity = says
+		require.Zero(t, h.observe(id, seen, nil).Drifts, "%v is nobody else", says)
+	}
 }
 
 // That a BMC answers says nothing about the vCenter: a host that is no more there takes no VMs.
