@@ -115,6 +115,22 @@ func TestAnImportedHypervisorGetsItsBMC(t *testing.T) {
 	c.call(c.admin, "POST", where+"/retire", nil).problem(models.CodeInUse)
 }
 
+// Whatever an operation comes to that was under way, who marked a server meanwhile is heard.
+func TestAMarkOutlivesAnOperation(t *testing.T) {
+	t.Parallel()
+	e := newYard(t)
+	_, where := e.enrolled(1)
+	op := decode[Operation](e.call(e.admin, "POST", where+"/power-on", nil).is(202))
+	e.call(e.admin, "POST", where+"/mark-failed", M{"reason": "The mainboard smells burnt."}).is(200)
+	e.end(op.ID, contract.BaremetalFacts{State: models.BaremetalAvailable})
+	got := decode[Baremetal](e.call(e.admin, "GET", where, nil).is(200))
+	require.Equal(t, []any{true, "The mainboard smells burnt."}, []any{got.Maintenance, got.MaintenanceReason})
+	op = decode[Operation](e.call(e.admin, "POST", where+"/return-to-service", nil).is(202))
+	e.end(op.ID, contract.BaremetalFacts{Serviceable: true})
+	got = decode[Baremetal](e.call(e.admin, "GET", where, nil).is(200))
+	require.Equal(t, []any{false, models.BaremetalAvailable}, []any{got.Maintenance, got.State})
+}
+
 // enrolledIn is a server that has come in, in a rack.
 func (e *edge) enrolledIn(rack string) (id models.ID, where string) {
 	e.t.Helper()

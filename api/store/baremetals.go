@@ -204,10 +204,18 @@ func SetBMC(tx *gorm.DB, b Baremetal, m models.BMC) error {
 	return tx.Exec("UPDATE baremetals SET version = version + 1, updated_at = now() WHERE id = ?", b.ID).Error
 }
 
+// The end of an operation under way says what its server is then, and knows nothing of a mark in between. So it is in
+// maintenance as well, which only people end.
+const markFailed = `
+UPDATE baremetals b SET state = 'failed', version = version + 1, updated_at = now(), maintenance = maintenance OR n.busy,
+	maintenance_reason = CASE WHEN n.busy AND NOT maintenance THEN @reason ELSE maintenance_reason END,
+	maintenance_by = CASE WHEN n.busy AND NOT maintenance THEN @by ELSE maintenance_by END
+FROM (SELECT EXISTS (SELECT FROM operations WHERE resource_id = @id AND state IN ` + active + `) AS busy) n
+WHERE id = @id AND state IN @from AND state NOT IN ('enrolling', 'retiring')`
+
 // MarkFailed takes a server out of service, and tells placement. The caller holds the structure.
-func MarkFailed(tx *gorm.DB, b Baremetal) error {
-	from := models.BaremetalTransitions.From(models.BaremetalFailed)
-	done := tx.Exec("UPDATE baremetals SET state = 'failed', version = version + 1, updated_at = now() WHERE id = ? AND state IN ? AND state NOT IN ('enrolling', 'retiring')", b.ID, from)
+func MarkFailed(tx *gorm.DB, b Baremetal, reason, by string) error {
+	done := tx.Exec(markFailed, map[string]any{"id": b.ID, "from": models.BaremetalTransitions.From(models.BaremetalFailed), "reason": reason, "by": by})
 	if done.Error != nil {
 		return done.Error
 	}
