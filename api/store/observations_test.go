@@ -149,7 +149,7 @@ func TestAnOperationKnowsBetter(t *testing.T) {
 	id := h.enrolled("m")
 	h.exec(`INSERT INTO operations (id, kind, region, resource_kind, resource_id, resource_name, actor_id, actor, state, input)
 		VALUES (gen_random_uuid(), 'baremetal.power', 'tw', 'baremetal', $1, 'm', $1, 'ann', 'running', '{}')`, id)
-	h.exec("UPDATE baremetals SET seen_at = NULL")
+	h.exec("UPDATE baremetals SET seen_at = NULL, role = 'spare'") // a hypervisor is seen in its vCenter
 	off := healthy()
 	off.Power = models.PowerOff
 	require.Equal(t, contract.ObservationsRecorded{}, h.observe(id, off, nil))
