@@ -106,7 +106,7 @@ func (a *API) listAuditEvents(ctx context.Context, in *auditList) (*ListOutput[A
 	if err != nil {
 		return nil, err
 	}
-	return pageOf(in.Paging, rows, func(e store.AuditEvent) string { return e.ID.String() }, wireAuditEvent, in.words()...), nil
+	return pageOf(in.Paging, rows, func(e store.AuditEvent) string { return e.ID.String() }, a.wireAuditEvent(ctx), in.words()...), nil
 }
 
 func wireAuditEvent(e store.AuditEvent) AuditEvent {

@@ -102,14 +102,14 @@ func (x *export) stream(ctx huma.Context) {
 
 func (x *export) events(ctx context.Context, w *bufio.Writer) error {
 	page := store.IDPage{Limit: exportPage}
-	lines := json.NewEncoder(w)
+	lines, wire := json.NewEncoder(w), x.api.wireAuditEvent(ctx)
 	for {
 		rows, err := x.api.store.AuditEvents(ctx, x.see, x.filter, page)
 		if err != nil {
 			return err
 		}
 		for _, e := range rows {
-			if err := lines.Encode(wireAuditEvent(e)); err != nil {
+			if err := lines.Encode(wire(e)); err != nil {
 				return err
 			}
 		}

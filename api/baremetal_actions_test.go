@@ -92,6 +92,9 @@ func TestAnImportedHypervisorGetsItsBMC(t *testing.T) {
 	_, other := c.enrolledIn("r1")
 	where := path("baremetals/%s", c.hosts[0].ID)
 	require.Contains(t, c.call(c.admin, "POST", where+"/power-on", nil).problem(models.CodeNoBMC).Detail, "yunshu baremetal set-bmc esx-1")
+	c.call(c.admin, "PATCH", where, M{"maintenance": true}).is(200)
+	require.Contains(t, c.call(c.admin, "POST", where+"/end-maintenance", nil).problem(models.CodeNoBMC).Detail, "yunshu baremetal update esx-1 --maintenance=false")
+	c.call(c.admin, "PATCH", where, M{"maintenance": false}).is(200)
 	access := M{"address": "https://10.5.0.1:443", "username": "root", "password": "x", "fingerprint": fmt.Sprintf("%064d", 7)}
 	got := decode[Baremetal](c.call(c.admin, "PUT", where+"/bmc", access).is(200))
 	require.Equal(t, BMC{Address: "https://10.5.0.1", Protocol: models.Redfish, Fingerprint: fmt.Sprintf("%064d", 7), Username: "root"}, *got.BMC)
@@ -110,6 +113,22 @@ func TestAnImportedHypervisorGetsItsBMC(t *testing.T) {
 	c.call(c.admin, "POST", where+"/mark-failed", M{"reason": "x"}).is(200)
 	require.False(t, decode[Baremetal](c.call(c.admin, "GET", where, nil)).Hypervisor.Placeable)
 	c.call(c.admin, "POST", where+"/retire", nil).problem(models.CodeInUse)
+}
+
+// Whatever an operation comes to that was under way, who marked a server meanwhile is heard.
+func TestAMarkOutlivesAnOperation(t *testing.T) {
+	t.Parallel()
+	e := newYard(t)
+	_, where := e.enrolled(1)
+	op := decode[Operation](e.call(e.admin, "POST", where+"/power-on", nil).is(202))
+	e.call(e.admin, "POST", where+"/mark-failed", M{"reason": "The mainboard smells burnt."}).is(200)
+	e.end(op.ID, contract.BaremetalFacts{State: models.BaremetalAvailable})
+	got := decode[Baremetal](e.call(e.admin, "GET", where, nil).is(200))
+	require.Equal(t, []any{true, "The mainboard smells burnt."}, []any{got.Maintenance, got.MaintenanceReason})
+	op = decode[Operation](e.call(e.admin, "POST", where+"/return-to-service", nil).is(202))
+	e.end(op.ID, contract.BaremetalFacts{Serviceable: true})
+	got = decode[Baremetal](e.call(e.admin, "GET", where, nil).is(200))
+	require.Equal(t, []any{false, models.BaremetalAvailable}, []any{got.Maintenance, got.State})
 }
 
 // enrolledIn is a server that has come in, in a rack.

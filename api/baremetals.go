@@ -42,7 +42,7 @@ type Baremetal struct {
 	Cluster             string                `json:"cluster" doc:"The provider's cluster." example:"cluster-1"`
 	Model               string                `json:"model" doc:"Make and model." example:"PowerEdge R760"`
 	MaintenanceMark
-	SeenAt *time.Time `json:"seen_at,omitempty" doc:"When an import last saw it." example:"2026-11-23T08:00:00Z"`
+	SeenAt *time.Time `json:"seen_at,omitempty" doc:"When an import, or its BMC if it is no hypervisor, last showed it." example:"2026-11-23T08:00:00Z"`
 	Leased
 	Stamps
 }

@@ -104,6 +104,6 @@ func (a *API) registerMarkFailed(h huma.API) {
 
 func (a *API) markFailed(ctx context.Context, in *markFailedInput) (*Resource[Baremetal], error) {
 	return a.changeBaremetal(ctx, restructure(change(ctx, "baremetal.maintain")), in.ByID, in.Precondition, func(tx store.Tx, b store.Baremetal) (any, error) {
-		return map[string]any{"state": models.BaremetalFailed, "reason": in.Body.Reason}, store.MarkFailed(tx.DB, b)
+		return map[string]any{"state": models.BaremetalFailed, "reason": in.Body.Reason}, store.MarkFailed(tx.DB, b, in.Body.Reason, tx.Actor.Name)
 	})
 }

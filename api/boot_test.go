@@ -327,8 +327,11 @@ func TestBootsAreExpectedOfOperationsUnderWayAlone(t *testing.T) {
 	missing.Boot.Image = "gone"
 	require.True(t, models.IsCode(s.store.ExpectBoot(t.Context(), missing), models.CodeTemplateMissing))
 	s.call(s.admin, "DELETE", "/v1/images/"+s.idOf("images", "discovery-1"), nil).problem(models.CodeInUse)
+	token := s.token(mac(0))
 	s.exec("UPDATE operations SET state = 'failed' WHERE id = $1", ref.OperationID)
+	require.Equal(t, http.StatusUnauthorized, s.call(token, "POST", "/boot/report", found(0)).Status, "nobody waits for it")
 	require.True(t, models.IsCode(s.store.ExpectBoot(t.Context(), in), models.CodeWrongState), "it has ended")
+	require.Equal(t, fromDisk, s.script(mac(0)), "what an operation left behind that was lost, nobody boots")
 	require.NoError(t, s.store.CloseBoot(t.Context(), ref))
 	require.NoError(t, s.store.CloseBoot(t.Context(), ref), "again")
 	require.Equal(t, fromDisk, s.script(mac(0)))

@@ -84,6 +84,17 @@ func TestAGroupGathersMachinesByItsRule(t *testing.T) {
 	h.call(h.admin, "POST", "/v1/groups", M{"region": "tw", "name": "x", "rule": "1 +"}).problem(models.CodeInvalid)
 }
 
+// A machine that was leased in no group counts in none, whatever a rule says.
+func TestARuleLeavesWhatIsLeased(t *testing.T) {
+	t.Parallel()
+	h := newHall(t)
+	acme := h.tenant("acme", "")
+	h.exec("UPDATE baremetals SET role = 'leased', state = 'in_use', tenant_id = $2 WHERE id = $1", h.machines[0], acme.ID)
+	all := h.group(M{"name": "all", "rule": "true"})
+	require.Equal(t, Membership{Joined: MachineNames{2, []string{"bm-2", "bm-3"}}, Left: MachineNames{0, []string{}}, Staying: MachineNames{0, []string{}}, Conflicts: []RuleConflict{}}, *all.Membership)
+	require.Empty(t, h.of(0).Group)
+}
+
 func TestWhomAPersonPutSomewhereStaysThere(t *testing.T) {
 	t.Parallel()
 	h := newHall(t)

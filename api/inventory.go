@@ -158,7 +158,7 @@ func (a *API) factsOf(ctx context.Context, id models.ID) (store.Facts, error) {
 	}
 	f, err := a.store.Facts(ctx, id)
 	if !whole {
-		f.Fault = "" // it names the BMC
+		f.Fault, f.Health.Log = "", nil // it names the BMC; who signed in to that, and what was before the lease
 	}
 	return f, err
 }

@@ -71,6 +71,11 @@ func TestAMachineIsLeasedAndReleased(t *testing.T) {
 	require.NotEmpty(t, decode[Inventory](s.call(s.admin, "GET", parts, nil).is(200)).Fault)
 	made := decode[Inventory](s.call(viewer, "GET", parts, nil).is(200))
 	require.Equal(t, "SN-0", made.Serial+made.Fault, "where its BMC is, is not told")
+	s.exec(`UPDATE baremetal_facts SET health = '{"log": [{"id": "1", "message": "User root signed in from 10.9.0.200."}]}'`)
+	lines := func(token string) int {
+		return len(decode[BaremetalHealth](s.call(token, "GET", path("baremetals/%s/health", s.id("m0")), nil).is(200)).Log)
+	}
+	require.Equal(t, []int{0, 1}, []int{lines(viewer), lines(s.admin)}, "nor who signed in to it, or what was before the lease")
 
 	release := path("baremetals/%s/release", s.id("m0"))
 	s.call(viewer, "POST", release, nil).problem(models.CodeForbidden)
@@ -204,6 +209,15 @@ func TestALeaseGivesNoRightsOnHardware(t *testing.T) {
 	require.Equal(t, []string{"rack", "tenant"}, []string{asked.Through[0].ResourceKind, asked.Through[1].ResourceKind})
 	s.call(keeper, "GET", m, nil).problem(models.CodeForbidden)
 	s.call(keeper, "PATCH", m, M{"maintenance": true}).problem(models.CodeForbidden)
+	s.exec(`INSERT INTO drifts (id, region, kind, resource_kind, resource_id, resource_name, message, policy)
+		VALUES (gen_random_uuid(), 'tw', 'unreachable', 'baremetal', $1, 'm0', 'The BMC at https://10.9.0.0 did not answer.', 'report')`, s.id("m0"))
+	seen := func(who string) int {
+		return len(decode[List[Drift]](s.call(who, "GET", "/v1/drifts?maintainer=me", nil).is(200)).Items)
+	}
+	require.Equal(t, []int{0, 1}, []int{seen(keeper), seen(porter)}, "where its BMC is, is not told")
+	drift := "/v1/drifts/" + s.text("SELECT id::text FROM drifts")
+	s.call(keeper, "GET", drift, nil).problem(models.CodeForbidden)
+	s.call(porter, "GET", drift, nil).is(200)
 	require.Equal(t, "r1", decode[Baremetal](s.call(porter, "GET", m, nil).is(200)).Rack)
 	s.call(porter, "PATCH", m, M{"maintenance": true}).is(200)
 }
@@ -245,4 +259,32 @@ func TestImagesSayHowMachinesBootThem(t *testing.T) {
 	both := decode[Image](s.call(s.admin, "PATCH", i, M{"boot": M{"jp": M{"iso": "http://h/a.iso"}}}).is(200))
 	require.Equal(t, Bootable{Purpose: "provision", Boot: map[string]Netboot{"jp": {ISO: "http://h/a.iso"}}}, both.Bootable)
 	require.Equal(t, map[string]string{"tw": "ubuntu-template"}, both.Templates)
+}
+
+// TestATenantIsNotToldWhereBMCsAre: what a region says of a BMC is the platform's business, wherever it is read.
+func TestATenantIsNotToldWhereBMCsAre(t *testing.T) {
+	t.Parallel()
+	s := newStable(t, 1)
+	owner := s.user("owner", "owner@acme")
+	op := decode[Operation](s.call(owner, "POST", "/v1/leases", s.lease("acme/dev")).is(202))
+	fault := models.Faultf(models.CodeLoginRefused, "The BMC of baremetal m0 at https://10.9.0.0 refused the name admin or its password.")
+	fault.Step = "power-on"
+	for i, r := range []contract.Report{{State: models.OperationRunning}, {State: models.OperationBlocked, Fault: fault, Steps: []contract.Step{{Number: 1, Name: "power-on", State: models.StepFailed, Message: fault.Message}}}} {
+		r.OperationID, r.Seq = op.ID, int64(i+1)
+		done, err := s.store.Report(t.Context(), r)
+		require.NoError(t, err)
+		require.True(t, done.Applied)
+	}
+	one := path("operations/%s", op.ID)
+	for _, at := range []string{one, "/v1/operations", "/v1/audit-events", "/v1/audit-events/export"} {
+		all, some := s.call(s.admin, "GET", at, nil).is(200).Body, s.call(owner, "GET", at, nil).is(200).Body
+		require.Contains(t, string(all), "10.9.0.0", at)
+		require.Contains(t, string(some), op.ID.String(), at)
+		for _, secret := range []string{"10.9.0.0", "admin or its password", "ref-secret", "SN-0", s.rack.ID.String()} {
+			require.NotContains(t, string(some), secret, at)
+		}
+	}
+	told := decode[Operation](s.call(owner, "GET", one, nil).is(200))
+	require.Equal(t, "The platform cannot drive the hardware of m0 as it should. Its operators see why; ask them.", told.Error.Message)
+	require.Equal(t, models.CodeLoginRefused, told.Error.Code)
 }

@@ -83,7 +83,7 @@ func membership(tx *gorm.DB, g models.Group, m store.Memberships) (*Membership, 
 		}
 	}
 	for _, move := range m.Staying {
-		if *move.From == g.ID { // who is in no group does not stay
+		if move.From != nil && *move.From == g.ID { // who is leased may stay in no group
 			staying = append(staying, move.Machine)
 		}
 	}

@@ -187,8 +187,10 @@ func (w *operationsWatch) tell(ctx context.Context, out *events, ops []store.Ope
 		return err
 	}
 	for _, o := range ops {
-		body := w.api.operation(o)
-		body.Steps = wireSteps(steps[o.ID])
+		body, err := w.api.recount(ctx, o, wireSteps(steps[o.ID]))
+		if err != nil {
+			return err
+		}
 		if err := out.send("operation", "", body); err != nil {
 			return err
 		}

@@ -174,7 +174,13 @@ func (a *API) listOperations(ctx context.Context, in *listOperationsInput) (*Lis
 	if err != nil {
 		return nil, err
 	}
-	return pageOf(in.Paging, ops, func(o store.Operation) string { return o.ID.String() }, a.operation, in.marks()...), nil
+	told := make([]Operation, len(ops))
+	for i, o := range ops {
+		if told[i], err = a.recount(ctx, o, nil); err != nil {
+			return nil, err
+		}
+	}
+	return pageOf(in.Paging, told, func(o Operation) string { return o.ID.String() }, func(o Operation) Operation { return o }, in.marks()...), nil
 }
 
 // marks are what a page token goes with.
@@ -288,7 +294,8 @@ func (a *API) tell(ctx context.Context, o store.Operation) (*Resource[Operation]
 	out.Steps = wireSteps(steps)
 	live := a.progress.of(ctx, o)
 	out.WaitingFor, out.Waiting, out.Attempt = live.waitingFor, live.waiting, live.attempt
-	return &Resource[Operation]{ETag: live.etag(o), Body: out}, nil
+	err = a.discreet(ctx, &out)
+	return &Resource[Operation]{ETag: live.etag(o), Body: out}, err
 }
 
 // wireSteps is an operation's story, with how long each step took or takes.

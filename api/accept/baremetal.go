@@ -111,6 +111,8 @@ func (a *Accepter) RetireBaremetal(ctx context.Context, req Request, id models.I
 			switch {
 			case m.VMs > 0:
 				return models.Faultf(models.CodeInUse, "The baremetal %s carries %d vms. Move or delete them first.", m.Name, m.VMs)
+			case m.Coming > 0:
+				return models.Faultf(models.CodeInUse, "%d vms are on their way to the baremetal %s. Wait until they have moved, then move them away.", m.Coming, m.Name)
 			case m.Tenant != nil:
 				return models.Faultf(models.CodeInUse, "The baremetal %s is leased to %s. Release it first.", m.Name, m.TenantName)
 			}
@@ -130,7 +132,7 @@ type machine struct {
 	Region, Name, Role, HardwareUUID string
 	State                            models.BaremetalState
 	Maintenance, BMC, Frozen         bool
-	Version, Running, VMs            int64 // Running are those of its VMs that would notice if it stopped
+	Version, Running, VMs, Coming    int64 // Running are those of its VMs that would notice if it stopped
 	Tenant                           *models.ID
 	TenantName                       string
 	Path                             []models.ID // of the tenant that leases it
@@ -173,7 +175,7 @@ func (a *Accepter) changeMachine(ctx context.Context, c machineChange) (Accepted
 const lockMachine = `
 SELECT b.id, b.region, b.name, b.role, b.hardware_uuid, b.state, b.maintenance, EXISTS (SELECT FROM bmcs m WHERE m.baremetal_id = b.id), coalesce(t.frozen, false), b.version,
 	(SELECT count(*) FROM vms v WHERE v.baremetal_id = b.id AND v.state IN ('provisioning', 'running', 'updating')),
-	(SELECT count(*) FROM vms v WHERE v.baremetal_id = b.id),
+	(SELECT count(*) FROM vms v WHERE v.baremetal_id = b.id), (SELECT count(*) FROM moves m WHERE m.baremetal_id = b.id),
 	b.tenant_id, coalesce(t.full_name, ''), t.path,
 	(SELECT o.id FROM operations o WHERE o.resource_id = b.id AND o.state IN ('accepted', 'running', 'blocked', 'cancelling'))
 FROM baremetals b LEFT JOIN tenants t ON t.id = b.tenant_id
@@ -181,9 +183,12 @@ WHERE b.id = $1 FOR UPDATE OF b`
 
 func (c *machineChange) queueLook(b *pgx.Batch) {
 	m := &c.machine
+	if c.to != "" { // before the row, as everybody does: what placement puts on the host meanwhile is then seen, or comes no more
+		b.Queue(lockHosts, []models.ID{c.id})
+	}
 	b.Queue(lockMachine, c.id).QueryRow(func(row pgx.Row) error {
 		return ifAny(row.Scan(&m.ID, &m.Region, &m.Name, &m.Role, &m.HardwareUUID, &m.State, &m.Maintenance, &m.BMC, &m.Frozen, &m.Version,
-			&m.Running, &m.VMs, &m.Tenant, &m.TenantName, &m.Path, &m.Busy), func() {})
+			&m.Running, &m.VMs, &m.Coming, &m.Tenant, &m.TenantName, &m.Path, &m.Busy), func() {})
 	})
 }
 
@@ -210,6 +215,7 @@ func (a *Accepter) tryMachine(ctx context.Context, conn *pgxpool.Conn, c *machin
 	}
 	b := &pgx.Batch{}
 	if c.to != "" {
+		b.Queue(closeHost, m.ID)
 		b.Queue(`UPDATE baremetals SET state = $2, version = version + 1, updated_at = $3 WHERE id = $1`, m.ID, c.to, op.CreatedAt)
 	}
 	queueRecords(b, []record{{Request: c.Request, op: op, action: c.action}})
@@ -261,10 +267,21 @@ func (c *machineChange) check(auth *authz.Authorizer) error {
 		return possibleWhen("baremetal", m.Name, m.State, c.from)
 	}
 	if c.bmc && !m.BMC {
-		return models.Faultf(models.CodeNoBMC, "Nobody has said how the BMC of the baremetal %s is reached. Give it with PUT /v1/baremetals/%s/bmc, or yunshu baremetal set-bmc %s.", m.Name, m.ID, m.Name)
+		return c.unreached()
 	}
 	if c.allows != nil {
 		return c.allows(m)
 	}
 	return nil
+}
+
+// unreached is the refusal because nobody knows the machine's BMC. A mark of maintenance ends without one, if nobody wants a
+// look at the machine.
+func (c *machineChange) unreached() error {
+	m := c.machine
+	otherwise := ""
+	if c.action == "baremetal.maintain" && m.Maintenance && slices.Contains([]models.BaremetalState{models.BaremetalAvailable, models.BaremetalInUse}, m.State) {
+		otherwise = fmt.Sprintf(" Or end its maintenance without a look at it: yunshu baremetal update %s --maintenance=false.", m.Name)
+	}
+	return models.Faultf(models.CodeNoBMC, "Nobody has said how the BMC of the baremetal %s is reached. Give it with PUT /v1/baremetals/%s/bmc, or yunshu baremetal set-bmc %s.%s", m.Name, m.ID, m.Name, otherwise)
 }

@@ -86,9 +86,14 @@ func away(k Known, f *models.Fault) Verdict {
 	return v
 }
 
-// identity notes that another machine answers. What it did not say, or nobody knew, is no difference.
+// identity notes that another machine answers. What it did not say, or nobody knew, is no difference, nor is what makers
+// write instead of a serial, or a UUID that is known in the spelling of the vCenter.
 func (v *Verdict) identity(k Known, found models.HardwareIdentity) {
-	for _, part := range []struct{ field, known, found string }{{"uuid", k.UUID, found.UUID}, {"serial", k.Serial, found.Serial}} {
+	uuid := models.UsableUUID(found.UUID)
+	if strings.EqualFold(models.SwappedUUID(uuid), k.UUID) {
+		uuid = k.UUID
+	}
+	for _, part := range []struct{ field, known, found string }{{"uuid", k.UUID, uuid}, {"serial", k.Serial, models.UsableSerial(found.Serial)}} {
 		if part.known == "" || part.found == "" || strings.EqualFold(part.known, part.found) {
 			continue
 		}

@@ -174,13 +174,18 @@ func LockBaremetal(tx *gorm.DB, id models.ID) (Baremetal, error) {
 }
 
 const setBMC = `
-INSERT INTO bmcs (baremetal_id, region, address, protocol, fingerprint, username, key_id, password)
+INSERT INTO bmcs AS m (baremetal_id, region, address, protocol, fingerprint, username, key_id, password)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (baremetal_id) DO UPDATE SET address = excluded.address, protocol = excluded.protocol, fingerprint = excluded.fingerprint,
-	username = excluded.username, key_id = excluded.key_id, password = excluded.password, staged_key_id = '', staged = NULL, staged_for = NULL, updated_at = now()`
+	username = excluded.username, key_id = excluded.key_id, password = excluded.password, updated_at = now(),
+	staged_key_id = coalesce((SELECT m.staged_key_id ` + stagedNow + `), ''), staged = (SELECT m.staged ` + stagedNow + `), staged_for = (SELECT m.staged_for ` + stagedNow + `)`
 
-// SetBMC says how the BMC of a server is reached from now on. What was about to become its password is forgotten: people
-// know the present one.
+// stagedNow finds the operation that replaces the password at this moment.
+const stagedNow = `FROM operations o WHERE o.id = m.staged_for AND o.state IN ` + active
+
+// SetBMC says how the BMC of a server is reached from now on. A password that an operation generated and is about to set
+// stays: the BMC may have it by now, and nobody else knows it. One that such an operation left is forgotten: people know the
+// present one.
 func SetBMC(tx *gorm.DB, b Baremetal, m models.BMC) error {
 	const holder = `SELECT b.name FROM bmcs m JOIN baremetals b ON b.id = m.baremetal_id
 		WHERE m.region = ? AND regexp_replace(m.address, '^[a-z]+://', '') = regexp_replace(?, '^[a-z]+://', '') AND m.baremetal_id <> ?`
@@ -199,10 +204,18 @@ func SetBMC(tx *gorm.DB, b Baremetal, m models.BMC) error {
 	return tx.Exec("UPDATE baremetals SET version = version + 1, updated_at = now() WHERE id = ?", b.ID).Error
 }
 
+// The end of an operation under way says what its server is then, and knows nothing of a mark in between. So it is in
+// maintenance as well, which only people end.
+const markFailed = `
+UPDATE baremetals b SET state = 'failed', version = version + 1, updated_at = now(), maintenance = maintenance OR n.busy,
+	maintenance_reason = CASE WHEN n.busy AND NOT maintenance THEN @reason ELSE maintenance_reason END,
+	maintenance_by = CASE WHEN n.busy AND NOT maintenance THEN @by ELSE maintenance_by END
+FROM (SELECT EXISTS (SELECT FROM operations WHERE resource_id = @id AND state IN ` + active + `) AS busy) n
+WHERE id = @id AND state IN @from AND state NOT IN ('enrolling', 'retiring')`
+
 // MarkFailed takes a server out of service, and tells placement. The caller holds the structure.
-func MarkFailed(tx *gorm.DB, b Baremetal) error {
-	from := models.BaremetalTransitions.From(models.BaremetalFailed)
-	done := tx.Exec("UPDATE baremetals SET state = 'failed', version = version + 1, updated_at = now() WHERE id = ? AND state IN ? AND state NOT IN ('enrolling', 'retiring')", b.ID, from)
+func MarkFailed(tx *gorm.DB, b Baremetal, reason, by string) error {
+	done := tx.Exec(markFailed, map[string]any{"id": b.ID, "from": models.BaremetalTransitions.From(models.BaremetalFailed), "reason": reason, "by": by})
 	if done.Error != nil {
 		return done.Error
 	}

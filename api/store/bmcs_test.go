@@ -8,6 +8,7 @@ import (
 
 	"github.com/yunshu/yunshu/activities/contract"
 	"github.com/yunshu/yunshu/models"
+	"github.com/yunshu/yunshu/vault"
 )
 
 func TestARegionGetsAPasswordForItsWayAlone(t *testing.T) {
@@ -149,4 +150,39 @@ func TestKeysAreRotatedUntilTheOldOneMayGo(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, checked.Broken, 1, "a row's password is of no use in another row")
 	require.True(t, strings.HasPrefix(checked.Broken[0], "The password of the BMC of "+ids[0].String()))
+}
+
+func TestAPasswordThatIsBeingSetOutlivesAnotherAccess(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	in := f.machine("bm-1", models.RoleSpare, "available")
+	staged, err := f.StagePassword(t.Context(), in)
+	require.NoError(t, err)
+	mend := func() { // while the operation is blocked
+		b, err := f.Baremetal(t.Context(), in.BaremetalID)
+		require.NoError(t, err)
+		sealed, err := f.Keys.SealPassword(in.BaremetalID, "of a person")
+		require.NoError(t, err)
+		require.NoError(t, SetBMC(f.DB, b, models.BMC{BaremetalID: b.ID, Region: "tw", Address: "https://bm-9", Username: "root", KeyID: sealed.KeyID, Password: sealed.Data}))
+	}
+	mend()
+	again, err := f.StagePassword(t.Context(), in)
+	require.NoError(t, err)
+	require.False(t, again.Fresh, "the BMC may have the first one, which nobody else knows")
+	_, err = f.CommitPassword(t.Context(), in)
+	require.NoError(t, err)
+	got, err := f.Access(t.Context(), in)
+	require.NoError(t, err)
+	open := func(s vault.Sealed) string {
+		password, err := f.Keys.Way.Open(s, contract.SealedFor(in.BaremetalID))
+		require.NoError(t, err)
+		return password
+	}
+	require.Equal(t, []string{"https://bm-9", open(staged.Password)}, []string{got.Address, open(got.Password)})
+
+	_, err = f.StagePassword(t.Context(), in)
+	require.NoError(t, err)
+	f.exec("UPDATE operations SET state = 'failed'")
+	mend()
+	require.Equal(t, "true", f.text("SELECT staged IS NULL AND staged_for IS NULL AND staged_key_id = '' FROM bmcs"), "nobody sets it any more")
 }

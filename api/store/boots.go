@@ -91,11 +91,13 @@ type Boot struct {
 }
 
 // expectedBoots are the machines with one of the interfaces ($1) that are to boot an image now. The first step asks the
-// index of interfaces alone: who is unknown costs no more.
+// index of interfaces alone: who is unknown costs no more. What an operation left that could not clean up, such as one
+// whose workflow was lost, is none: nobody wants that wipe any more.
 const expectedBoots = `
 SELECT b.id, b.hardware_uuid, x.purpose, x.hostname, coalesce(i.boot -> b.region, '{}')
 FROM (SELECT DISTINCT baremetal_id FROM baremetal_macs WHERE mac = ANY ($1)) m
 JOIN boots x ON x.baremetal_id = m.baremetal_id AND x.reported_at IS NULL AND x.expires_at > now()
+JOIN operations o ON o.id = x.operation_id AND o.state IN ` + active + `
 JOIN baremetals b ON b.id = m.baremetal_id
 LEFT JOIN images i ON i.id = x.image_id`
 
@@ -183,7 +185,7 @@ type bootRow struct {
 
 const bootByToken = `
 SELECT x.baremetal_id, x.operation_id, x.purpose, b.name, b.serial, b.hardware_uuid, b.tenant_id
-FROM boots x JOIN baremetals b ON b.id = x.baremetal_id
+FROM boots x JOIN baremetals b ON b.id = x.baremetal_id JOIN operations o ON o.id = x.operation_id AND o.state IN ` + active + `
 WHERE x.token_hash = ? AND x.reported_at IS NULL AND x.expires_at > now() FOR UPDATE OF x`
 
 // ReportBoot takes the one report that a token is good for, with its audit event, in one transaction. The token is looked

@@ -35,18 +35,18 @@ WHERE id = $1 AND (hardware_uuid, serial, vendor, model) IS DISTINCT FROM ($2, $
 UPDATE bmcs SET protocol = $2, fingerprint = CASE WHEN fingerprint = '' THEN $3 ELSE fingerprint END,
 	console = coalesce(nullif($4, ''), console), updated_at = now() WHERE baremetal_id = $1`
 
-	// twin is another machine with this identity.
+	// twin is another machine with this identity. Serials of nobody knows whose make are taken to be of the same one.
 	twin = `
 SELECT b.name, b.region, b.role, coalesce(r.name, ''), b.rack_unit, b.hardware_uuid = ANY ($3) AND b.region = $2, m.baremetal_id IS NOT NULL
 FROM baremetals b LEFT JOIN racks r ON r.id = b.rack_id LEFT JOIN bmcs m ON m.baremetal_id = b.id
-WHERE b.id <> $1 AND ((b.region = $2 AND b.hardware_uuid = ANY ($3)) OR ($4 <> '' AND b.vendor = $5 AND b.serial = $4))
+WHERE b.id <> $1 AND ((b.region = $2 AND b.hardware_uuid = ANY ($3)) OR ($4 <> '' AND b.vendor = $5 AND (b.serial = $4 OR $5 = '' AND lower(b.serial) = lower($4))))
 ORDER BY b.id LIMIT 1`
 )
 
 // ClaimBaremetal records what a machine says it is, unless another machine says the same, or it is not what it was.
 func (s *Store) ClaimBaremetal(ctx context.Context, in contract.ClaimInput) (contract.None, error) {
 	err := s.tryClaim(ctx, in)
-	if v := Violated(err); v == "baremetals_hardware" || v == "baremetals_serial" { // another claim was faster, and is to be seen now
+	if v := Violated(err); v == "baremetals_hardware" || v == "baremetals_serial" || v == "baremetals_expected" { // another claim was faster, and is to be seen now
 		err = s.tryClaim(ctx, in)
 	}
 	if err != nil {
@@ -114,16 +114,12 @@ func refuseTwin(ctx context.Context, tx pgx.Tx, c claimant, is models.HardwareId
 	if is.UUID != "" {
 		uuids = append(uuids, is.UUID, models.SwappedUUID(is.UUID))
 	}
-	serial := is.Serial
-	if is.Vendor == "" { // serials of nobody knows whose make may be alike
-		serial = ""
-	}
 	var other struct {
 		name, region, role, rack string
 		unit                     int
 		byUUID, hasBMC           bool
 	}
-	err := tx.QueryRow(ctx, twin, c.ID, c.Region, uuids, serial, is.Vendor).
+	err := tx.QueryRow(ctx, twin, c.ID, c.Region, uuids, is.Serial, is.Vendor).
 		Scan(&other.name, &other.region, &other.role, &other.rack, &other.unit, &other.byUUID, &other.hasBMC)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil

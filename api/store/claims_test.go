@@ -92,3 +92,15 @@ func TestOfTwoClaimsAtOnceOneWins(t *testing.T) {
 		require.Equal(t, 1, won)
 	}
 }
+
+// Not every BMC knows who made its machine: two that have a serial in common are refused like others, by a sentence.
+func TestASerialOfNobodyKnowsWhoseMakeIsClaimedOnce(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	said := contract.Probed{Protocol: models.IPMI, Identity: models.HardwareIdentity{Serial: "SN-1"}}
+	require.NoError(t, f.claim(f.machine("bm-1", models.RoleSpare, "enrolling"), said))
+	said.Identity.Serial = "sn-1"
+	err := f.claim(f.machine("bm-2", models.RoleSpare, "enrolling"), said)
+	require.True(t, models.IsCode(err, models.CodeDuplicateMachine), "%v", err)
+	require.ErrorContains(t, err, "bm-1")
+}

@@ -17,8 +17,10 @@ type DriftFilter struct {
 	IDPage
 }
 
-// maintained is the condition that a user ($1) is responsible for the resource of a drift, itself or through what it stands in.
-const maintained = `EXISTS (SELECT FROM resources r JOIN assigned_to(?) a ON a.resource = ANY (r.chain) WHERE r.kind = d.resource_kind AND r.uid = d.resource_id)`
+// maintained is the condition that a user ($1) is responsible for the resource of a drift, itself or through what it stands
+// in. Who looks after the tenant that leases a machine is not: a drift names its BMC and its parts, as MaintainsBaremetal says.
+const maintained = `EXISTS (SELECT FROM resources r JOIN assigned_to(?) a ON a.resource = ANY (r.chain)
+	WHERE r.kind = d.resource_kind AND r.uid = d.resource_id AND a.resource_kind <> 'tenant')`
 
 // Drifts lists differences, the newest first.
 func (s *Store) Drifts(ctx context.Context, f DriftFilter) ([]models.Drift, error) {

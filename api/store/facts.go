@@ -38,7 +38,7 @@ FROM operations o WHERE o.id = $1 AND o.seq = $2 AND m.baremetal_id = o.resource
 
 	// reportInspected takes over what the BMC says of a machine. What a hypervisor has to give is what its vCenter says.
 	reportInspected = `
-UPDATE baremetals b SET power = coalesce(nullif($3, ''), b.power), health = $4, seen_at = now(),
+UPDATE baremetals b SET power = coalesce(nullif($3, ''), b.power), health = $4, seen_at = CASE WHEN b.role = 'hypervisor' THEN b.seen_at ELSE now() END,
 	unfit = $4 = 'critical' AND coalesce((SELECT g.health_policy FROM groups g WHERE g.id = b.group_id), 'stop') = 'stop',
 	model = coalesce(nullif(b.model, ''), $5), vendor = coalesce(nullif(b.vendor, ''), $6),
 	vcpu = CASE WHEN b.role = 'hypervisor' THEN b.vcpu ELSE $7 END, memory_mib = CASE WHEN b.role = 'hypervisor' THEN b.memory_mib ELSE $8 END,
@@ -49,7 +49,7 @@ FROM operations o WHERE o.id = $1 AND o.seq = $2 AND b.id = o.resource_id`
 INSERT INTO baremetal_facts AS f (baremetal_id, inventory, health, inventory_at, health_at)
 SELECT b.id, $3::jsonb, $4::jsonb, now(), now() FROM operations o JOIN baremetals b ON b.id = o.resource_id WHERE o.id = $1 AND o.seq = $2
 ON CONFLICT (baremetal_id) DO UPDATE SET inventory = excluded.inventory, health = excluded.health, inventory_at = excluded.inventory_at,
-	health_at = excluded.health_at, reachable = true, unreachable_since = NULL, fault = ''`
+	health_at = excluded.health_at, reachable = true, unreachable_since = NULL, fault = '', missed = 0`
 
 	forgetMACs = `DELETE FROM baremetal_macs m USING operations o WHERE o.id = $1 AND o.seq = $2 AND m.baremetal_id = o.resource_id AND NOT m.mac = ANY ($3)`
 	reportMACs = `
@@ -63,7 +63,9 @@ UPDATE baremetals b SET provider_ref = $3, cluster = $4, vcpu = $5, memory_mib =
 FROM operations o WHERE o.id = $1 AND o.seq = $2 AND b.id = o.resource_id`
 
 	releaseLease = `SELECT release(o.resource_id) FROM operations o JOIN baremetals b ON b.id = o.resource_id WHERE o.id = $1 AND o.seq = $2 AND b.role = 'leased'`
-	// A machine that is gone takes its BMC, rack units, facts and boots with it; its history stays.
+	// A machine that is gone takes its BMC, rack units, facts and boots with it; its history stays. What differed of it has ended.
+	endGone = `UPDATE drifts d SET state = 'closed', closed_at = now(), updated_at = now(), version = d.version + 1
+FROM operations o JOIN baremetals b ON b.id = o.resource_id WHERE o.id = $1 AND o.seq = $2 AND d.resource_id = b.id AND d.state <> 'closed' AND b.state = ANY ($3)`
 	removeRoom      = `DELETE FROM hypervisors h USING operations o JOIN baremetals b ON b.id = o.resource_id WHERE o.id = $1 AND o.seq = $2 AND h.baremetal_id = b.id AND b.state = ANY ($3)`
 	removeBaremetal = `DELETE FROM baremetals b USING operations o WHERE o.id = $1 AND o.seq = $2 AND b.id = o.resource_id AND b.state = ANY ($3)`
 	refreshReported = `SELECT refresh_hypervisors(ARRAY[o.resource_id])` + ofReport
@@ -82,6 +84,7 @@ func queueBaremetal(b *pgx.Batch, r contract.Report) {
 	if f.State == models.BaremetalGone {
 		from := models.BaremetalTransitions.From(models.BaremetalGone)
 		b.Queue(releaseLease, r.OperationID, r.Seq)
+		b.Queue(endGone, r.OperationID, r.Seq, from)
 		b.Queue(removeRoom, r.OperationID, r.Seq, from)
 		b.Queue(removeBaremetal, r.OperationID, r.Seq, from)
 		return

@@ -155,3 +155,12 @@ func TestAHealthCheckKeepsWhatTheDiscoveryFound(t *testing.T) {
 	f.report(in, 3, contract.BaremetalFacts{Inspected: &found})
 	require.Equal(t, "100 d-1", disks(), "a new discovery knows better")
 }
+
+func TestWhatDifferedOfAMachineEndsWithIt(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	in := f.machine("bm-1", models.RoleSpare, "retiring")
+	f.exec(`INSERT INTO drifts (id, region, kind, resource_kind, resource_id, resource_name, message, policy) VALUES (gen_random_uuid(), 'tw', 'unreachable', 'baremetal', $1, 'bm-1', 'Away.', 'report')`, in.BaremetalID)
+	f.report(in, 1, contract.BaremetalFacts{State: models.BaremetalGone})
+	require.Equal(t, "closed true", f.text("SELECT concat_ws(' ', state, (closed_at IS NOT NULL)::text) FROM drifts"))
+}

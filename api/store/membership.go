@@ -144,13 +144,13 @@ func (m *Memberships) write(ctx context.Context, on session, region string, ids 
 	return nil
 }
 
-// A machine that carries VMs, or is leased, belongs where it is: quotas and placement count on it. It may join a group,
-// but not leave one.
+// A machine that carries VMs, or is leased, belongs where it is: quotas and placement count on it. One that carries VMs may
+// join a group, but not leave one; one that is leased counts where it was when it was leased, even if that is nowhere.
 const makeMoves = `
 WITH wanted AS (SELECT * FROM unnest($1::text::uuid[], $2::text::uuid[]) w (id, group_id)),
 busy AS (
 	SELECT w.* FROM wanted w JOIN baremetals b ON b.id = w.id
-	WHERE b.group_id IS NOT NULL AND (b.tenant_id IS NOT NULL OR EXISTS (SELECT FROM vms v WHERE v.baremetal_id = b.id))),
+	WHERE b.tenant_id IS NOT NULL OR b.group_id IS NOT NULL AND EXISTS (SELECT FROM vms v WHERE v.baremetal_id = b.id)),
 moved AS (
 	UPDATE baremetals b SET group_id = w.group_id, group_by_rule = w.group_id IS NOT NULL, version = b.version + 1, updated_at = now(),
 		unfit = b.health = 'critical' AND coalesce(w.health_policy, 'stop') = 'stop'

@@ -258,3 +258,22 @@ func (p *player) expect(h *hall, names []string, rules map[string]ask) {
 		p.at = member{h.groups[names[i]], true}
 	}
 }
+
+// What is leased counts in the quota of the group where it was leased. If that was none, no rule brings it into one.
+func TestALeasedMachineStaysWhereItWasLeased(t *testing.T) {
+	t.Parallel()
+	h := newHall(t)
+	id := h.machine("m", "spare")
+	h.exec("UPDATE baremetals SET role = 'leased', state = 'in_use', tenant_id = (SELECT id FROM tenants) WHERE id = $1", id)
+	h.exec("INSERT INTO allocations (resource_id, resource_kind, tenant_id, baremetals) SELECT $1, 'baremetal', id, 1 FROM tenants", id)
+	group := h.group("all", "true")
+	require.Equal(t, []Move{{id, nil, &group}}, h.whole().Staying)
+	require.Equal(t, map[models.ID]member{id: {}}, h.members())
+	found, err := h.CheckLedger(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, found.Findings)
+
+	h.exec("UPDATE baremetals SET role = 'spare', state = 'available', tenant_id = NULL WHERE id = $1", id)
+	require.NoError(t, h.JoinByRule(t.Context(), id))
+	require.Equal(t, map[models.ID]member{id: {group, true}}, h.members(), "once it is released, it joins")
+}

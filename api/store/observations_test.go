@@ -149,7 +149,7 @@ func TestAnOperationKnowsBetter(t *testing.T) {
 	id := h.enrolled("m")
 	h.exec(`INSERT INTO operations (id, kind, region, resource_kind, resource_id, resource_name, actor_id, actor, state, input)
 		VALUES (gen_random_uuid(), 'baremetal.power', 'tw', 'baremetal', $1, 'm', $1, 'ann', 'running', '{}')`, id)
-	h.exec("UPDATE baremetals SET seen_at = NULL")
+	h.exec("UPDATE baremetals SET seen_at = NULL, role = 'spare'") // a hypervisor is seen in its vCenter
 	off := healthy()
 	off.Power = models.PowerOff
 	require.Equal(t, contract.ObservationsRecorded{}, h.observe(id, off, nil))
@@ -205,4 +205,34 @@ func TestPagesMayBeRecordedAtOnce(t *testing.T) {
 	require.Equal(t, []int{machines, machines, machines * pages}, []int{health, firmware, seen})
 	require.NoError(t, h.Pool.QueryRow(t.Context(), `SELECT count(*) FILTER (WHERE unfit), count(group_id) FROM baremetals`).Scan(&unfit, &members))
 	require.Equal(t, []int{machines, 0}, []int{unfit, members})
+}
+
+func TestAUUIDIsKnownInEitherSpelling(t *testing.T) {
+	t.Parallel()
+	h := newHall(t)
+	id := h.machine("esx-1", "hypervisor")
+	h.exec("UPDATE baremetals SET hardware_uuid = $2 WHERE id = $1", id, uuidOne)
+	seen := healthy()
+	seen.Inventory.UUID = swapped
+	require.Equal(t, contract.ObservationsRecorded{Changed: 1}, h.observe(id, seen, nil), "an imported host is taken for what it is by its BMC")
+	h.exec("UPDATE baremetals SET serial = 'SN-1' WHERE id = $1", id) // as somebody read it from the case
+	for _, says := range []models.HardwareIdentity{{Serial: noOnesOwn}, {Serial: " sn-1 ", UUID: "00000000-0000-0000-0000-000000000000"}} {
+		seen := healthy()
+		seen.Inventory.HardwareIdentity = says
+		require.Zero(t, h.observe(id, seen, nil).Drifts, "%v is nobody else", says)
+	}
+}
+
+// That a BMC answers says nothing about the vCenter: a host that is no more there takes no VMs.
+func TestALookAtABMCHidesNoMissingHost(t *testing.T) {
+	t.Parallel()
+	h := newHall(t)
+	op := models.NewID()
+	id := h.machine("esx-1", "hypervisor")
+	h.exec(`INSERT INTO operations (id, kind, region, resource_kind, resource_id, resource_name, actor_id, actor, state, input)
+		VALUES ($1, 'region.import', 'tw', 'region', $1, 'tw', $1, 'ann', 'running', '{}')`, op)
+	h.observe(id, healthy(), nil)
+	got, err := h.RecordHypervisors(t.Context(), contract.RecordInput{OperationID: op, Region: "tw", Last: true})
+	require.NoError(t, err)
+	require.Equal(t, 1, got.Missing)
 }

@@ -79,9 +79,10 @@ SELECT (SELECT count(*) FROM adopted) + (SELECT count(*) FROM lasting WHERE seen
 	factsPage = `WITH page AS (
 	SELECT * FROM jsonb_to_recordset($1::jsonb) AS p (id uuid, seen boolean, quiet boolean, changed boolean, power text, health text, inventory jsonb, report jsonb, missed integer, fault text, size jsonb, macs jsonb)) `
 
-	// A hypervisor's size is what its vCenter may promise of it. Who the machine is was settled when it was enrolled.
+	// A hypervisor's size is what its vCenter may promise of it, and it was seen when its vCenter showed it: an import takes
+	// away what it did not see. Who the machine is was settled when it was enrolled.
 	writeMachines = factsPage + `
-UPDATE baremetals b SET seen_at = CASE WHEN p.seen THEN now() ELSE b.seen_at END,
+UPDATE baremetals b SET seen_at = CASE WHEN p.seen AND b.role <> 'hypervisor' THEN now() ELSE b.seen_at END,
 	power = coalesce(nullif(p.power, ''), b.power), health = coalesce(nullif(p.health, ''), b.health),
 	vcpu = CASE WHEN b.role = 'hypervisor' THEN b.vcpu ELSE coalesce(nullif((p.size ->> 'vcpu')::bigint, 0), b.vcpu) END,
 	memory_mib = CASE WHEN b.role = 'hypervisor' THEN b.memory_mib ELSE coalesce(nullif((p.size ->> 'memory_mib')::bigint, 0), b.memory_mib) END,

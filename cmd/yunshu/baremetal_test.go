@@ -137,4 +137,9 @@ func TestServersAreReadFromYAMLToo(t *testing.T) {
 	}
 	_, err = readServers("servers.csv", nil)
 	require.ErrorContains(t, err, "There is nothing")
+	_, err = readServers("servers.csv", []byte("bm-1,10.0.0.1,root,hunter2\n"))
+	require.ErrorContains(t, err, "servers.csv:1: is no header")
+	require.NotContains(t, err.Error(), "hunter2", "what stands where names should may be a password")
+	_, err = readServers("servers.csv", []byte("bmc,user,password,rotate_password\n10.0.0.1,root,hunter2,ture\n"))
+	require.EqualError(t, err, "servers.csv:2: rotate_password: is neither yes nor no")
 }

@@ -67,7 +67,12 @@ func (f *serverFile) readCSV(raw []byte) error {
 	}
 	for i := range columns {
 		columns[i] = strings.ToLower(strings.TrimSpace(columns[i]))
-		f.checkColumn(1, columns[i])
+	}
+	if !slices.ContainsFunc(columns, func(c string) bool { return serverColumns[c] != "" }) { // and these are values
+		return fmt.Errorf("%s:1: is no header. The first line names the columns, such as name,bmc,user,password.", f.name)
+	}
+	for _, column := range columns {
+		f.checkColumn(1, column)
 	}
 	for {
 		record, err := r.Read()
@@ -169,7 +174,12 @@ func (f *serverFile) set(row map[string]any, line int, column, value string) {
 		}
 		put(row, serverColumns[column], n)
 	case "rotate_password":
-		put(row, serverColumns[column], strings.EqualFold(value, "true") || strings.EqualFold(value, "yes") || value == "1")
+		yes := slices.Contains([]string{"true", "yes", "1"}, strings.ToLower(value))
+		if !yes && !slices.Contains([]string{"false", "no", "0"}, strings.ToLower(value)) {
+			f.say(line, "%s: is neither yes nor no", column)
+			return
+		}
+		put(row, serverColumns[column], yes)
 	default:
 		put(row, serverColumns[column], value)
 	}

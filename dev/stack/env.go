@@ -59,7 +59,7 @@ Yunshu is up (%.1f s).
 In another shell:
 
   source .dev/env
-  bin/yunshu tenant create acme --quota vcpu=16 --quota memory_mib=65536
+  bin/yunshu tenant create acme --quota vcpu=16 --quota memory_mib=65536 --quota baremetals=1
   bin/yunshu vm create web-1 --tenant acme --region tw --group general --image ubuntu-24-04 --flavor small --subnet lan --wait
   bin/yunshu vm list
   bin/yunshu-vcsim ls --url "$YUNSHU_VCENTER_TW_URL" --username "$YUNSHU_VCENTER_TW_USERNAME" --password-file "$YUNSHU_VCENTER_TW_PASSWORD_FILE" --ca "$YUNSHU_VCENTER_TW_CA"

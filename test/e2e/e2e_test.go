@@ -53,7 +53,7 @@ func TestANewcomersFirstDay(t *testing.T) {
 	s := start(t, root, "OTEL_EXPORTER_OTLP_ENDPOINT="+seen.server.URL)
 	require.Contains(t, s.must("region", "list"), "polling")
 	require.Contains(t, s.must("group", "list"), "general")
-	s.must("tenant", "create", "acme", "--quota", "vcpu=4")
+	s.must("tenant", "create", "acme", "--quota", "vcpu=4", "--quota", "baremetals=1")
 	create := []string{"vm", "create", "web-1", "--tenant", "acme", "--region", "tw", "--group", "general", "--image", "ubuntu-24-04", "--flavor", "small", "--subnet", "lan"}
 	require.Contains(t, s.must(append(create, "--dry-run")...), "fits")
 	out := s.must(append(create, "--wait")...)

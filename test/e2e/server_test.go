@@ -19,7 +19,6 @@ func (s *stack) aServerComesAndGoes() {
 	require.Equal(s, 4, status)
 	require.Contains(s, again, "bm-1", "its address is known")
 	s.must("baremetal", "power-on", "bm-1", "--wait")
-	s.must("tenant", "set-quota", "acme", "--limit", "baremetals=1")
 	s.must("lease", "create", "--tenant", "acme", "--region", "tw", "--group", "metal", "--image", "ubuntu-24-04-metal", "--wait")
 	require.Regexp(s, `bm-1 .*leased +in_use +acme +on`, s.must("baremetal", "list", "--tenant", "acme"))
 	s.must("baremetal", "release", "bm-1", "--wait")
