@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -328,4 +329,69 @@ func TestABMCIsSpokenToByOneAtATime(t *testing.T) {
 	require.NoError(t, errors.Join(errs...))
 	require.Equal(t, map[string]int{address: 1, "https://10.0.0.8": 1}, most)
 	require.Equal(t, 2, together, "different ones do not wait for each other")
+}
+
+// TestAQuickStepDoesNotWaitBehindLongOnes has as many machines inspected as may be, which takes some minutes each, while a
+// quick step has less than one.
+func TestAQuickStepDoesNotWaitBehindLongOnes(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(o *baremetal.Options) { o.MaxConcurrent = 1 })
+	other := b.add("https://10.0.0.8")
+	inspecting, located := make(chan struct{}), make(chan struct{})
+	b.p.SetHook(func(_ context.Context, step, _ string) error {
+		if step == memory.Inspect {
+			close(inspecting)
+			<-located
+		}
+		return nil
+	})
+	var inspection error
+	var all sync.WaitGroup
+	all.Go(func() { _, inspection = run(b, b.env(), contract.BMInspect, b.bmc) })
+	<-inspecting
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := b.all.Locate(ctx, contract.BMLocateInput{BMC: other, On: true})
+	close(located)
+	all.Wait()
+	require.NoError(t, err)
+	require.NoError(t, inspection)
+}
+
+// slowly is a provider whose BMCs take a while to log out.
+type slowly struct {
+	baremetal.Provider
+	took  time.Duration
+	ended *atomic.Bool
+}
+
+type slow struct {
+	baremetal.BMC
+	slowly
+}
+
+func (s slowly) Open(ctx context.Context, t baremetal.Target) (baremetal.BMC, error) {
+	bmc, err := s.Provider.Open(ctx, t)
+	return slow{bmc, s}, err
+}
+
+func (s slow) Close(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(s.took):
+		s.ended.Store(true)
+	}
+}
+
+func TestASlowLogoutIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var ended atomic.Bool
+		b := newBench(t, func(o *baremetal.Options) {
+			o.Provider = slowly{o.Provider, 5 * time.Second, &ended}
+		})
+		_, err := b.all.Locate(t.Context(), contract.BMLocateInput{BMC: b.bmc, On: true})
+		require.NoError(t, err)
+		require.True(t, ended.Load(), "what stays open takes the place of others")
+	})
 }
