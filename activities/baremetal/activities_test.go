@@ -296,6 +296,26 @@ func TestAPasswordIsChangedOnce(t *testing.T) {
 }
 
 // TestABMCIsSpokenToByOneAtATime runs many steps on two machines at once.
+// TestABMCMayTakeAPasswordOverAMomentLater has one that refuses the new password at first. To give up then would forget a
+// password that is the BMC's a second later.
+func TestABMCMayTakeAPasswordOverAMomentLater(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	changed, early := false, 2
+	b.p.SetHook(func(_ context.Context, step, _ string) error {
+		switch {
+		case step == memory.SetPassword:
+			changed = true
+		case step == memory.Open && changed && early > 0:
+			early--
+			return models.Faultf(models.CodeLoginRefused, "Not yet.")
+		}
+		return nil
+	})
+	do(b, contract.BMSetPassword, contract.BMPasswordInput{BMC: b.bmc, New: b.seal("battery-staple-8", b.bmc.ID)})
+	require.Equal(t, "battery-staple-8", b.machine().Password)
+}
+
 func TestABMCIsSpokenToByOneAtATime(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
