@@ -95,3 +95,12 @@ func TestListsMayTakeLongerThanOtherCalls(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, got.Health.Sensors)
 }
+
+// TestAPinnedCertificateIsNotGoneAround has Redfish kept from us at an address where a certificate is pinned.
+func TestAPinnedCertificateIsNotGoneAround(t *testing.T) {
+	t.Parallel()
+	pinned := ipmiTarget(server(t))
+	pinned.Fingerprint = strings.Repeat("ab", 32)
+	_, err := bmclib.New(bmclib.Options{}).Open(t.Context(), pinned)
+	require.True(t, models.IsCode(err, models.CodeUnreachable), "%v", err)
+}
