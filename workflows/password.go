@@ -4,6 +4,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/yunshu/yunshu/activities/contract"
+	"github.com/yunshu/yunshu/models"
 )
 
 // BaremetalRotate replaces the password of a machine's BMC by a generated one.
@@ -19,7 +20,12 @@ func (s Set) BaremetalRotate(ctx workflow.Context, in contract.BaremetalRotateIn
 // rotate gives the BMC a generated password. The database has it beside the present one before the BMC gets it, and as the
 // only one after the BMC has shown that it took it: whatever dies when, one of the database's two is the BMC's.
 func (r *run) rotate(ctx workflow.Context) error {
-	r.undo("bring back the BMC's password", func(ctx workflow.Context) error { return unlessIdle(r.keepPassword(ctx)) })
+	r.undo("bring back the BMC's password", func(ctx workflow.Context) error {
+		if err := r.keepPassword(ctx); !models.IsCode(contract.FaultOf(err), models.CodeWrongState) {
+			return err
+		}
+		return nil // the operation has ended without this run
+	})
 	staged, err := step(ctx, r, "stage-password", contract.BMCStagePassword, contract.Gateway, r.accessInput())
 	if err != nil {
 		return err
