@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"encoding/csv"
+	"errors"
 	"io"
 	"slices"
 	"strconv"
@@ -57,7 +58,7 @@ func parseSensors(text string) []models.Sensor {
 	lines.FieldsPerRecord, lines.LazyQuotes = -1, true
 	for {
 		f, err := lines.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return out
 		}
 		if err != nil || len(f) < 4 {
