@@ -92,6 +92,9 @@ func ipxe(b store.Boot, gateway string) string {
 		kernel = append(kernel, b.Netboot.Args)
 	}
 	kernel = append(kernel, "yunshu.url="+gateway, "yunshu.token="+b.Token, "yunshu.purpose="+string(b.Purpose))
+	if b.Hardware != "" { // an interface is easily put into another machine, whose disks are somebody else's
+		kernel = append(kernel, "yunshu.uuid="+b.Hardware)
+	}
 	if b.Hostname != "" {
 		kernel = append(kernel, "yunshu.hostname="+b.Hostname)
 	}

@@ -122,7 +122,7 @@ func TestAMachineBootsItsImageAndReportsOnce(t *testing.T) {
 	script := s.script(mac(0))
 	token := tokenInScript.FindStringSubmatch(script)[1]
 	require.Equal(t, "#!ipxe\nkernel http://boot.example.com/vmlinuz console=ttyS0 quiet yunshu.url=http://example.com yunshu.token="+token+
-		" yunshu.purpose=discovery yunshu.hostname=db-1\ninitrd http://boot.example.com/initrd\nboot\n", script)
+		" yunshu.purpose=discovery yunshu.uuid="+hardware+" yunshu.hostname=db-1\ninitrd http://boot.example.com/initrd\nboot\n", script)
 	require.Len(t, token, 43, "256 bits")
 
 	got, err := s.store.BootReported(t.Context(), ref)

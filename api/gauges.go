@@ -42,6 +42,8 @@ var (
 	regionReady      = describe("region_ready", "1 if a region takes new work.", "region")
 	regionWorkers    = describe("region_workers_polling", "1 if a worker polls for a region's work. Absent while Temporal does not say.", "region")
 	queueBacklog     = describe("queue_backlog", "Tasks that wait in a queue, about.", "queue")
+	driftsOpen       = describe("drifts_open", "Differences between what is recorded of physical servers and what was seen, that nobody has settled.", "region", "kind")
+	serversSeen      = describe("baremetals_seen_seconds", "How long ago any physical server of a region was seen by its BMC.", "region")
 	gaugesUp         = describe("gauges_up", "1 if what the other gauges show was read just now.")
 	eventStreams     = describe("event_streams", "Streams of events that are open.")
 )
@@ -52,7 +54,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 // Describe lists what there is to see.
 func (g *gauges) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{outboxWaiting, outboxLag, operationsActive, operationOldest, quotaUsed, quotaLimit, regionReady, regionWorkers, queueBacklog, gaugesUp, eventStreams} {
+	for _, d := range []*prometheus.Desc{outboxWaiting, outboxLag, operationsActive, operationOldest, quotaUsed, quotaLimit, regionReady, regionWorkers, queueBacklog, driftsOpen, serversSeen, gaugesUp, eventStreams} {
 		out <- d
 	}
 }
@@ -81,7 +83,7 @@ func (g *gauges) read(ctx context.Context) []prometheus.Metric {
 	}
 	return slices.Concat([]prometheus.Metric{
 		gauge(gaugesUp, 1), gauge(outboxWaiting, float64(got.OutboxWaiting)), gauge(outboxLag, got.OutboxLag.Seconds()),
-	}, operationGauges(got), quotaGauges(got), g.regionGauges(ctx, got))
+	}, operationGauges(got), quotaGauges(got), serverGauges(got), g.regionGauges(ctx, got))
 }
 
 // operationGauges shows every state, also those in which nothing is: what is absent raises no alert.
@@ -103,6 +105,16 @@ func quotaGauges(got store.Gauges) (out []prometheus.Metric) {
 	return out
 }
 
+func serverGauges(got store.Gauges) (out []prometheus.Metric) {
+	for _, d := range got.Drifts {
+		out = append(out, gauge(driftsOpen, float64(d.Count), d.Region, d.Kind))
+	}
+	for _, s := range got.Seen {
+		out = append(out, gauge(serversSeen, s.Seconds, s.Region))
+	}
+	return out
+}
+
 func (g *gauges) regionGauges(ctx context.Context, got store.Gauges) (out []prometheus.Metric) {
 	names := slices.Sorted(maps.Keys(got.Regions))
 	workers := g.api.workers.ask(ctx, names)
@@ -113,6 +125,9 @@ func (g *gauges) regionGauges(ctx context.Context, got store.Gauges) (out []prom
 			out = append(out, gauge(regionWorkers, truthOf(workers[name] == workersPolling), name))
 		}
 		queues = append(queues, contract.VMQueue(name))
+	}
+	for _, s := range got.Seen {
+		queues = append(queues, contract.BMQueue(s.Region))
 	}
 	for _, queue := range queues {
 		if n, ok := g.backlog(ctx, queue); ok {

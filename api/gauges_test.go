@@ -32,6 +32,9 @@ func TestTheGaugesTellHowTheWorkStands(t *testing.T) {
 	c.block(second.ID, models.CodeUnreachable)
 	c.exec("UPDATE operations SET created_at = now() - interval '1 hour' WHERE id = $1", first.ID)
 	c.call(c.admin, "PATCH", "/v1/regions/jp", M{"state": "cordoned"}).is(200)
+	c.exec("INSERT INTO drifts (id, region, kind, resource_kind, resource_id, resource_name, message, policy) VALUES ($1, 'tw', 'unreachable', 'baremetal', $1, 'bm-1', 'It does not answer.', 'report')", models.NewID())
+	c.exec("INSERT INTO bmcs (baremetal_id, region, address, username, key_id, password) SELECT id, region, 'https://10.0.0.1', 'root', 'k', '' FROM baremetals WHERE region = 'tw' ORDER BY id LIMIT 1")
+	c.exec("UPDATE baremetals SET seen_at = now() - interval '1 hour'")
 	got := c.scrape()
 	got = slices.DeleteFunc(got, func(l string) bool { return !strings.HasPrefix(l, "yunshu_") || strings.HasPrefix(l, "yunshu_http") })
 	require.Subset(t, got, []string{
@@ -39,8 +42,11 @@ func TestTheGaugesTellHowTheWorkStands(t *testing.T) {
 		`yunshu_operations_active{state="accepted"} 1`, `yunshu_operations_active{state="blocked"} 1`, `yunshu_operations_active{state="running"} 0`,
 		`yunshu_quota_used{resource="vms",tenant="acme/dev"} 2`, `yunshu_quota_limit{resource="vms",tenant="acme/dev"} 8`,
 		`yunshu_region_ready{region="tw"} 1`, `yunshu_region_ready{region="jp"} 0`,
+		`yunshu_drifts_open{kind="unreachable",region="tw"} 1`,
 	})
-	require.True(t, slices.ContainsFunc(got, func(l string) bool { return strings.HasPrefix(l, "yunshu_outbox_lag_seconds 36") }), "an hour")
+	for _, hour := range []string{"yunshu_outbox_lag_seconds 36", `yunshu_baremetals_seen_seconds{region="tw"} 36`} {
+		require.True(t, slices.ContainsFunc(got, func(l string) bool { return strings.HasPrefix(l, hour) }), "%s: %v", hour, got)
+	}
 }
 
 var metricName = regexp.MustCompile(`yunshu_[a-z_]+`)

@@ -5,10 +5,10 @@ import "time"
 // BM says how a region's physical servers are reached. Their addresses and passwords come with each step, from the gateway.
 type BM struct {
 	Provider        string        `mapstructure:"provider"`         // bmclib or memory
-	MaxConcurrent   int           `mapstructure:"max_concurrent"`   // BMCs that steps speak to at once, and that health rounds do
+	MaxConcurrent   int           `mapstructure:"max_concurrent"`   // BMCs that quick steps speak to at once, that long ones do, and that health rounds do
 	OpenTimeout     time.Duration `mapstructure:"open_timeout"`     // how long a BMC may take to log us in; zero is 20s
 	RoundTimeout    time.Duration `mapstructure:"round_timeout"`    // the same in a health round; zero is 5s. Raise it if BMCs are slow rather than dead
-	LookTimeout     time.Duration `mapstructure:"look_timeout"`     // how long a look at one machine may take in a health round; zero is 90s
+	LookTimeout     time.Duration `mapstructure:"look_timeout"`     // how long a look at one machine may take in a health round; zero is 5m
 	CallTimeout     time.Duration `mapstructure:"call_timeout"`     // how long a BMC may take to answer a single call; zero is 20s
 	PowerTimeout    time.Duration `mapstructure:"power_timeout"`    // how long power may take to change; zero is 2m
 	ShutdownTimeout time.Duration `mapstructure:"shutdown_timeout"` // how long an operating system may take to shut down; zero is 90s

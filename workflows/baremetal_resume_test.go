@@ -214,6 +214,32 @@ func TestAPasswordIsNotLostWhileItsUndoFails(t *testing.T) {
 	require.Equal(t, bmcPassword, r.machine().Password)
 }
 
+// TestAPasswordIsNotLostWithABMCThatCannotBringItBack has one that says for a while that it knows no accounts, as some do that
+// have just started.
+func TestAPasswordIsNotLostWithABMCThatCannotBringItBack(t *testing.T) {
+	t.Parallel()
+	r := newRack(t)
+	r.db.Fail("bmc.commit-password", final)
+	sets := 0
+	r.servers.SetHook(func(_ context.Context, step, _ string) error {
+		if step != servers.SetPassword {
+			return nil
+		}
+		if sets++; sets == 2 {
+			return models.Faultf(models.CodeNotSupported, "It cannot set the password.")
+		}
+		return nil
+	})
+	r.env.RegisterDelayedCallback(func() {
+		require.Equal(t, models.CodeUndoFailed, r.last().Fault.Code)
+		require.Equal(t, r.machine().Password, r.db.Passwords()[1], "the staged one is the BMC's")
+	}, 20*time.Minute)
+	r.decide(contract.UpdateResume, 21*time.Minute)
+	r.env.ExecuteWorkflow("baremetal.enroll", contract.BaremetalEnrollInput{Operation: r.of("baremetal.enroll"), Rotate: true})
+	require.Contains(t, r.ending(), "bm:gone")
+	require.Equal(t, bmcPassword, r.machine().Password)
+}
+
 // TestARotationGoesOnWhereAnEarlierOneWasLost finds a staged password that the BMC has already.
 func TestARotationGoesOnWhereAnEarlierOneWasLost(t *testing.T) {
 	t.Parallel()

@@ -125,6 +125,19 @@ func TestADiskThatIsNotEmpty(t *testing.T) {
 		require.Equal(t, "failed power-off connect identify expect-report:undone insert-media:undone boot-once:undone power-on:undone await-report:failed bm:failed,spare,off,unusable fault:aborted@await-report | off disk",
 			tasks()["release"].perform(r), "the lease is not to be had back")
 	})
+	t.Run("passed over", func(t *testing.T) {
+		t.Parallel()
+		r := newRack(t)
+		inventory := *r.db.reports.Inventory
+		inventory.Disks = []models.Disk{{Name: "nvme0n1", Serial: "D-1", SizeGiB: 1788}, {Name: "sdb", SizeGiB: 447}}
+		r.db.reports.Inventory = &inventory
+		r.meanwhile(time.Minute, blocked, func() {
+			require.Contains(t, r.last().Fault.Message, "sdb (serial unknown, 447 GiB, not wiped)")
+			r.db.reports.Wiped = append(r.db.reports.Wiped, models.Wiped{Name: "sdb", SizeGiB: 447, Method: "zero", Verified: true})
+		})
+		r.decide(contract.UpdateResume, 2*time.Minute)
+		require.Equal(t, tasks()["release"].happy, tasks()["release"].perform(r))
+	})
 	t.Run("none was found", func(t *testing.T) {
 		t.Parallel()
 		r := newRack(t)

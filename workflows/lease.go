@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.temporal.io/sdk/workflow"
@@ -86,7 +87,7 @@ func (r *run) wipe(ctx workflow.Context, b contract.Boot) error {
 	return nil
 }
 
-// wiped refuses a report that does not say of every disk that it was read back empty.
+// wiped refuses a report that does not say of every disk that it was read back empty, or is silent about one that the image saw.
 func (r *run) wiped(got contract.BootReport, met models.HardwareIdentity) error {
 	name := r.op.ResourceName
 	if got.Error != "" {
@@ -104,10 +105,23 @@ func (r *run) wiped(got contract.BootReport, met models.HardwareIdentity) error 
 			full = append(full, fmt.Sprintf("%s (serial %s, %d GiB)", d.Name, cmp.Or(d.Serial, "unknown"), d.SizeGiB))
 		}
 	}
+	for _, d := range found(got) {
+		if !slices.ContainsFunc(got.Wiped, func(w models.Wiped) bool { return w.Name == d.Name }) {
+			full = append(full, fmt.Sprintf("%s (serial %s, %d GiB, not wiped)", d.Name, cmp.Or(d.Serial, "unknown"), d.SizeGiB))
+		}
+	}
 	if full != nil {
 		return models.Faultf(models.CodeWipeFailed, "Disks of %s could not be seen to be empty: %s. Replace them, or resume to wipe again.", name, strings.Join(full, ", "))
 	}
 	return nil
+}
+
+// found are the disks that the image itself saw. An image need not tell of them.
+func found(got contract.BootReport) []models.Disk {
+	if got.Inventory == nil {
+		return nil
+	}
+	return got.Inventory.Disks
 }
 
 // unusable are the facts of a machine that no tenant has any more, and that nobody may use until somebody has seen to it.

@@ -32,6 +32,7 @@ type bmcFake struct {
 	world *servers.Provider
 
 	address, password, staged string
+	replaced                  bool // the password, by the operation
 	protocol                  models.BMCProtocol
 	fingerprint               string
 	claimed                   models.HardwareIdentity
@@ -86,7 +87,7 @@ func (f *bmcFake) Register(r worker.ActivityRegistry) {
 	register(r, f, contract.BMCStagePassword, f.stage)
 	register(r, f, contract.BMCCommitPassword, func(contract.AccessInput) (contract.None, error) {
 		if f.staged != "" {
-			f.password, f.staged = f.staged, ""
+			f.password, f.staged, f.replaced = f.staged, "", true
 		}
 		return contract.None{}, nil
 	})
@@ -142,6 +143,7 @@ func (f *bmcFake) stage(in contract.AccessInput) (out contract.Staged, err error
 		}
 		out.Fresh = true
 	}
+	out.Replaced = f.replaced
 	out.Password, err = f.keys.Seal(f.staged, contract.SealedFor(in.BaremetalID))
 	return out, err
 }

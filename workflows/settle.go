@@ -18,7 +18,9 @@ func settleBaremetal(ctx workflow.Context, op contract.Operation, report *contra
 			return err
 		}
 		if op.Kind == contract.BaremetalEnroll.Name {
-			report.Baremetal = &contract.BaremetalFacts{State: models.BaremetalGone}
+			if report.Baremetal = r.baremetal; report.Baremetal == nil {
+				report.Baremetal = &contract.BaremetalFacts{State: models.BaremetalGone}
+			}
 		}
 	case contract.BaremetalPower.Name, contract.BaremetalBoot.Name, contract.BaremetalMedia.Name, contract.BaremetalLocate.Name, contract.BaremetalInspect.Name:
 		report.Baremetal = r.now(ctx)

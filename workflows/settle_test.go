@@ -40,6 +40,11 @@ func TestALostOperationOnAServerIsPutRight(t *testing.T) {
 			r.db.staged = "generated-7"
 			r.servers.Change(bmcAddress, func(m *servers.Machine) { m.Password = "generated-7" })
 		}, "failed bm:gone fault:workflow_lost@ | off disk"},
+		"an enrolment that had replaced the password": {"baremetal.enroll", func(r *rack) {
+			r.db.replaced = true
+			r.db.Mend(bmcAddress, "generated-7")
+			r.servers.Change(bmcAddress, func(m *servers.Machine) { m.Password = "generated-7" })
+		}, "failed bm:unusable fault:workflow_lost@ | off disk"},
 		"an enrolment whose machine is gone already": {"baremetal.enroll", func(r *rack) {
 			gone := models.Faultf(models.CodeNoBMC, "There is no BMC.")
 			r.db.Fail("bmc.access", gone, gone)

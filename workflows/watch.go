@@ -49,7 +49,7 @@ func (s Set) BaremetalWatch(ctx workflow.Context, in contract.BaremetalWatchInpu
 }
 
 // observe looks at a page of machines and records what it saw. A page that waited long for a worker is asked for anew: who
-// was to be looked at, and how, may have changed.
+// was to be looked at, and how, may have changed. A round whose history has grown long by that gives up: the next one waits on.
 func observe(ctx workflow.Context, ask contract.AccessPageInput, bmcs []contract.BMC) error {
 	for {
 		seen, err := contract.BMObserve.Do(ctx, contract.BMQueue(ask.Region), "look at a page of machines", contract.ObserveInput{BMCs: bmcs})
@@ -58,7 +58,7 @@ func observe(ctx workflow.Context, ask contract.AccessPageInput, bmcs []contract
 				contract.RecordObservationsInput{Region: ask.Region, Observations: seen.Observations})
 			return err
 		}
-		if !neverPickedUp(err) {
+		if !neverPickedUp(err) || workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
 			return err
 		}
 		page, err := contract.BMCAccessPage.Do(ctx, contract.Gateway, "ask again how a page of BMCs is reached", ask)

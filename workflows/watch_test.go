@@ -113,3 +113,20 @@ func TestALongRoundGoesOnInAnotherRun(t *testing.T) {
 	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(next.Input, &in))
 	require.Equal(t, contract.BaremetalWatchInput{Region: "tw", After: r.db.machines[49].ID}, in)
 }
+
+// TestARoundDoesNotWaitForAWorkerWithoutEnd would otherwise outgrow what Temporal keeps of a workflow.
+func TestARoundDoesNotWaitForAWorkerWithoutEnd(t *testing.T) {
+	t.Parallel()
+	r := fleet(t, 20)
+	away := 0
+	r.env.OnActivity(contract.BMObserve.Name, mock.Anything, mock.Anything).Return(
+		func(context.Context, contract.ObserveInput) (contract.ObservePage, error) {
+			if away++; away == 5 {
+				r.env.SetContinueAsNewSuggested(true)
+			}
+			return contract.ObservePage{}, temporal.NewTimeoutError(enums.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
+		})
+	r.watch()
+	require.NoError(t, r.env.GetWorkflowError())
+	require.Equal(t, 5, away)
+}

@@ -19,10 +19,10 @@ type Options struct {
 	Provider Provider
 	Keys     vault.Keys // the payload keys, which passwords are sealed with
 
-	MaxConcurrent   int           // BMCs that steps speak to at once, and that health rounds do; zero is 64
+	MaxConcurrent   int           // BMCs that quick steps speak to at once, that long ones do, and that health rounds do; zero is 64
 	OpenTimeout     time.Duration // for a login; zero is 20 seconds
 	RoundTimeout    time.Duration // for a login in a health round, which shall not wait long for the dead; zero is 5 seconds
-	LookTimeout     time.Duration // for a whole look at one machine; zero is 90 seconds
+	LookTimeout     time.Duration // for a whole look at one machine; zero is 5 minutes
 	PowerTimeout    time.Duration // for the power to become what was ordered; zero is 2 minutes
 	ShutdownTimeout time.Duration // for an operating system to shut down; zero is 90 seconds
 	Poll            time.Duration // between two looks at the power; zero is 2 seconds
@@ -35,7 +35,8 @@ type Options struct {
 type Activities struct {
 	options Options
 	turns   turns
-	slots   chan struct{} // of steps, so that they never wait behind a health round
+	slots   chan struct{} // of quick steps, which have less than a minute and so never wait behind others
+	long    chan struct{} // of steps that take minutes, so that they never wait behind a health round
 	lanes   *lanes        // of health rounds
 	dead    dead
 }
@@ -45,7 +46,7 @@ func New(o Options) *Activities {
 	o.MaxConcurrent = cmp.Or(o.MaxConcurrent, 64)
 	o.OpenTimeout = cmp.Or(o.OpenTimeout, 20*time.Second)
 	o.RoundTimeout = cmp.Or(o.RoundTimeout, 5*time.Second)
-	o.LookTimeout = cmp.Or(o.LookTimeout, 90*time.Second)
+	o.LookTimeout = cmp.Or(o.LookTimeout, 5*time.Minute)
 	o.PowerTimeout = cmp.Or(o.PowerTimeout, 2*time.Minute)
 	o.ShutdownTimeout = cmp.Or(o.ShutdownTimeout, 90*time.Second)
 	o.Poll = cmp.Or(o.Poll, 2*time.Second)
@@ -53,7 +54,7 @@ func New(o Options) *Activities {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Activities{options: o, slots: make(chan struct{}, o.MaxConcurrent), lanes: newLanes(o.MaxConcurrent, o.Patience)}
+	return &Activities{options: o, slots: make(chan struct{}, o.MaxConcurrent), long: make(chan struct{}, o.MaxConcurrent), lanes: newLanes(o.MaxConcurrent, o.Patience)}
 }
 
 // Register binds the activities to their names.
@@ -110,7 +111,7 @@ func (a *Activities) Locate(ctx context.Context, in contract.BMLocateInput) (con
 func (a *Activities) quick(ctx context.Context, in contract.BMC, work func(context.Context, Target, BMC) error) error {
 	limited, cancel := context.WithTimeout(ctx, quickLimit)
 	defer cancel()
-	return a.with(limited, in, work)
+	return a.with(limited, a.slots, in, work)
 }
 
 // crossing is contract.Error, but for faults that no other attempt of the same step can mend: the password is the step's

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -295,6 +296,26 @@ func TestAPasswordIsChangedOnce(t *testing.T) {
 }
 
 // TestABMCIsSpokenToByOneAtATime runs many steps on two machines at once.
+// TestABMCMayTakeAPasswordOverAMomentLater has one that refuses the new password at first. To give up then would forget a
+// password that is the BMC's a second later.
+func TestABMCMayTakeAPasswordOverAMomentLater(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	changed, early := false, 2
+	b.p.SetHook(func(_ context.Context, step, _ string) error {
+		switch {
+		case step == memory.SetPassword:
+			changed = true
+		case step == memory.Open && changed && early > 0:
+			early--
+			return models.Faultf(models.CodeLoginRefused, "Not yet.")
+		}
+		return nil
+	})
+	do(b, contract.BMSetPassword, contract.BMPasswordInput{BMC: b.bmc, New: b.seal("battery-staple-8", b.bmc.ID)})
+	require.Equal(t, "battery-staple-8", b.machine().Password)
+}
+
 func TestABMCIsSpokenToByOneAtATime(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -328,4 +349,69 @@ func TestABMCIsSpokenToByOneAtATime(t *testing.T) {
 	require.NoError(t, errors.Join(errs...))
 	require.Equal(t, map[string]int{address: 1, "https://10.0.0.8": 1}, most)
 	require.Equal(t, 2, together, "different ones do not wait for each other")
+}
+
+// TestAQuickStepDoesNotWaitBehindLongOnes has as many machines inspected as may be, which takes some minutes each, while a
+// quick step has less than one.
+func TestAQuickStepDoesNotWaitBehindLongOnes(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(o *baremetal.Options) { o.MaxConcurrent = 1 })
+	other := b.add("https://10.0.0.8")
+	inspecting, located := make(chan struct{}), make(chan struct{})
+	b.p.SetHook(func(_ context.Context, step, _ string) error {
+		if step == memory.Inspect {
+			close(inspecting)
+			<-located
+		}
+		return nil
+	})
+	var inspection error
+	var all sync.WaitGroup
+	all.Go(func() { _, inspection = run(b, b.env(), contract.BMInspect, b.bmc) })
+	<-inspecting
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := b.all.Locate(ctx, contract.BMLocateInput{BMC: other, On: true})
+	close(located)
+	all.Wait()
+	require.NoError(t, err)
+	require.NoError(t, inspection)
+}
+
+// slowly is a provider whose BMCs take a while to log out.
+type slowly struct {
+	baremetal.Provider
+	took  time.Duration
+	ended *atomic.Bool
+}
+
+type slow struct {
+	baremetal.BMC
+	slowly
+}
+
+func (s slowly) Open(ctx context.Context, t baremetal.Target) (baremetal.BMC, error) {
+	bmc, err := s.Provider.Open(ctx, t)
+	return slow{bmc, s}, err
+}
+
+func (s slow) Close(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(s.took):
+		s.ended.Store(true)
+	}
+}
+
+func TestASlowLogoutIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var ended atomic.Bool
+		b := newBench(t, func(o *baremetal.Options) {
+			o.Provider = slowly{o.Provider, 5 * time.Second, &ended}
+		})
+		_, err := b.all.Locate(t.Context(), contract.BMLocateInput{BMC: b.bmc, On: true})
+		require.NoError(t, err)
+		require.True(t, ended.Load(), "what stays open takes the place of others")
+	})
 }

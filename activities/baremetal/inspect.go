@@ -15,7 +15,7 @@ func (a *Activities) Inspect(ctx context.Context, in contract.BMC) (contract.Ins
 	ctx, cancel := context.WithTimeout(ctx, inspectLimit)
 	defer cancel()
 	var out contract.Inspected
-	err := a.with(ctx, in, func(ctx context.Context, t Target, bmc BMC) (err error) {
+	err := a.with(ctx, a.long, in, func(ctx context.Context, t Target, bmc BMC) (err error) {
 		out, err = look(ctx, t, bmc)
 		return err
 	})

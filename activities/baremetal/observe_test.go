@@ -162,3 +162,23 @@ func TestACancelledRoundEnds(t *testing.T) {
 	require.Error(t, err)
 	require.False(t, errors.Is(err, context.DeadlineExceeded))
 }
+
+// TestAMachineThatListsItsHardwareSlowlyIsSeen takes two minutes for it, as some do that an enrolment waits for.
+func TestAMachineThatListsItsHardwareSlowlyIsSeen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegion(t, 1)
+		r.p.SetHook(func(ctx context.Context, step, _ string) error {
+			if step != memory.Inspect {
+				return nil
+			}
+			select {
+			case <-time.After(2 * time.Minute):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		require.Nil(t, r.all.Page(t.Context(), r.bmcs)[0].Fault)
+	})
+}

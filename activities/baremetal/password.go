@@ -7,6 +7,10 @@ import (
 	"github.com/yunshu/yunshu/models"
 )
 
+// passwordLooks is how often a new password is tried: some BMCs answer first and take it over a few seconds later. It is less
+// often than what locks an account.
+const passwordLooks = 4
+
 // SetPassword gives the BMC's account another password, and logs in with it. If an earlier attempt got that far already,
 // the old one is refused and the new one is not, which is success.
 func (a *Activities) SetPassword(ctx context.Context, in contract.BMPasswordInput) (contract.None, error) {
@@ -24,7 +28,12 @@ func (a *Activities) SetPassword(ctx context.Context, in contract.BMPasswordInpu
 	if refused != nil && !models.IsCode(refused, models.CodeLoginRefused) {
 		return contract.None{}, crossing(refused)
 	}
-	err = a.quick(ctx, next, func(context.Context, Target, BMC) error { return nil })
+	for look := 1; ; look++ {
+		err = a.quick(ctx, next, func(context.Context, Target, BMC) error { return nil })
+		if refused != nil || look == passwordLooks || !models.IsCode(err, models.CodeLoginRefused) || pause(ctx, a.options.Poll) != nil {
+			break
+		}
+	}
 	switch {
 	case err == nil:
 		return contract.None{}, nil

@@ -14,7 +14,7 @@ func (a *Activities) SetPower(ctx context.Context, in contract.BMPowerInput) (co
 	ordered, stop := heartbeat[time.Time](ctx)
 	defer stop()
 	var out contract.BMPowered
-	err := a.with(ctx, in.BMC, func(ctx context.Context, t Target, bmc BMC) (err error) {
+	err := a.with(ctx, a.long, in.BMC, func(ctx context.Context, t Target, bmc BMC) (err error) {
 		out.Power, err = a.bring(ctx, t, bmc, wanted(in), ordered)
 		return err
 	})

@@ -9,8 +9,10 @@ import (
 	"github.com/yunshu/yunshu/models"
 )
 
-// closeLimit is how long a logout may take. A session that could not be closed ends by itself some time.
-const closeLimit = 2 * time.Second
+// closeLimit is how long a logout may take. A session that could not be closed ends by itself, but after half an hour, and a
+// BMC has room for a handful: slow ones must have the time for it. With quickLimit it is below what Temporal gives a quick
+// activity.
+const closeLimit = 8 * time.Second
 
 // target opens the sealed password.
 func (a *Activities) target(in contract.BMC) (Target, error) {
@@ -23,8 +25,8 @@ func (a *Activities) target(in contract.BMC) (Target, error) {
 	return t, nil
 }
 
-// with opens a session, has the BMC to itself while work goes on, and closes the session.
-func (a *Activities) with(ctx context.Context, in contract.BMC, work func(context.Context, Target, BMC) error) error {
+// with waits for a slot and opens a session, has the BMC to itself while work goes on, and closes the session.
+func (a *Activities) with(ctx context.Context, slots chan struct{}, in contract.BMC, work func(context.Context, Target, BMC) error) error {
 	t, err := a.target(in)
 	if err != nil {
 		return err
@@ -35,8 +37,8 @@ func (a *Activities) with(ctx context.Context, in contract.BMC, work func(contex
 	}
 	defer release()
 	select {
-	case a.slots <- struct{}{}:
-		defer func() { <-a.slots }()
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
 	case <-ctx.Done():
 		return ended(ctx, t, models.CodeBusy, "was not asked: the worker speaks to as many others as it may")
 	}

@@ -275,6 +275,8 @@ type ClaimInput struct {
 type Staged struct {
 	Password vault.Sealed `json:"password"`
 	Fresh    bool         `json:"fresh,omitempty"` // it was generated just now, so that no BMC can have it yet
+	// Replaced says that the operation has committed another one already: what the BMC has now is known here alone.
+	Replaced bool `json:"replaced,omitempty"`
 }
 
 // RecordObservationsInput is what a region saw.

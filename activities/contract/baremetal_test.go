@@ -70,7 +70,7 @@ func baremetalPayloads(id models.ID, op contract.Operation, size models.Size, at
 		"bmc-access":         access,
 		"bmc-access-page":    contract.AccessPageInput{Region: "tw", After: id, Limit: 50},
 		"bmc-page":           contract.AccessPage{BMCs: []contract.BMC{bmc}, Next: id},
-		"bmc-staged":         contract.Staged{Password: sealed, Fresh: true},
+		"bmc-staged":         contract.Staged{Password: sealed, Fresh: true, Replaced: true},
 		"baremetal-claim":    contract.ClaimInput{OperationID: id, BaremetalID: id, Probed: probed},
 		"baremetal-observed": contract.RecordObservationsInput{Region: "tw", Observations: seen},
 		"observations":       contract.ObservationsRecorded{Changed: 1, Drifts: 2, Closed: 3},

@@ -109,7 +109,8 @@ func noBMC(baremetal models.ID) *models.Fault {
 }
 
 const (
-	lockStaged = `SELECT staged_key_id, coalesce(staged, '') FROM bmcs WHERE baremetal_id = $1 FOR UPDATE`
+	lockStaged = `SELECT staged_key_id, coalesce(staged, ''), coalesce(rotated_at >= (SELECT created_at FROM operations WHERE id = $2), false)
+		FROM bmcs WHERE baremetal_id = $1 FOR UPDATE`
 	setStaged  = `UPDATE bmcs SET staged_key_id = $2, staged = $3, staged_for = $4 WHERE baremetal_id = $1`
 	takeStaged = `UPDATE bmcs SET key_id = staged_key_id, password = staged, staged_key_id = '', staged = NULL, staged_for = NULL, rotated_at = now(), updated_at = now()
 		WHERE baremetal_id = $1 AND staged_for = $2`
@@ -122,7 +123,7 @@ func (s *Store) StagePassword(ctx context.Context, in contract.AccessInput) (con
 	var out contract.Staged
 	err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
 		var kept vault.Sealed
-		err := tx.QueryRow(ctx, lockStaged, in.BaremetalID).Scan(&kept.KeyID, &kept.Data)
+		err := tx.QueryRow(ctx, lockStaged, in.BaremetalID, in.OperationID).Scan(&kept.KeyID, &kept.Data, &out.Replaced)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return noBMC(in.BaremetalID)
 		}

@@ -107,6 +107,14 @@ func TestAStagedPasswordIsCommittedOrDroppedOnce(t *testing.T) {
 	}
 	require.Equal(t, second, present())
 	require.Equal(t, "true", f.text("SELECT staged IS NULL AND staged_for IS NULL AND staged_key_id = '' AND rotated_at IS NOT NULL FROM bmcs"))
+
+	got, err := f.StagePassword(t.Context(), in)
+	require.NoError(t, err)
+	require.True(t, got.Replaced, "since the operation began")
+	f.exec("UPDATE bmcs SET rotated_at = now() - interval '1 day'")
+	got, err = f.StagePassword(t.Context(), in)
+	require.NoError(t, err)
+	require.False(t, got.Replaced, "long before it")
 }
 
 func TestKeysAreRotatedUntilTheOldOneMayGo(t *testing.T) {

@@ -88,6 +88,7 @@ type Boot struct {
 	Hostname string
 	Netboot  models.Netboot
 	Token    string // for its report; it is not kept
+	Hardware string // id of the machine that is meant; empty: it is not known
 }
 
 // expectedBoots are the machines with one of the interfaces ($1) that are to boot an image now. The first step asks the
@@ -134,6 +135,7 @@ func (s *Store) ClaimBoot(ctx context.Context, c BootClaim) (*Boot, error) {
 	case !c.Network && known != "" && (models.UsableUUID(c.Hardware) == "" || !sameHardware(known, c.Hardware)):
 		return nil, nil
 	}
+	found[0].Hardware = known
 	return s.issue(ctx, id, found[0])
 }
 

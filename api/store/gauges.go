@@ -17,6 +17,20 @@ type Gauges struct {
 	Operations    []StateGauge  // those that have not ended
 	Quotas        []QuotaGauge  // everywhere, the fullest
 	Regions       map[string]string
+	Drifts        []DriftGauge // that are open
+	Seen          []SeenGauge  // where there are physical servers with a BMC
+}
+
+// DriftGauge counts differences of one kind.
+type DriftGauge struct {
+	Region, Kind string
+	Count        int64
+}
+
+// SeenGauge tells how long ago any physical server of a region was seen.
+type SeenGauge struct {
+	Region  string
+	Seconds float64
 }
 
 // StateGauge counts operations in one state.
@@ -40,6 +54,12 @@ SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float
 
 	operationGauge = `
 SELECT state, count(*), extract(epoch FROM now() - min(created_at))::float8 FROM operations WHERE state IN ` + active + ` GROUP BY state`
+
+	driftGauge = `SELECT region, kind, count(*) FROM drifts WHERE state = 'open' GROUP BY 1, 2`
+
+	// Servers that nobody has seen yet count from when they came.
+	seenGauge = `
+SELECT m.region, extract(epoch FROM now() - max(coalesce(b.seen_at, b.created_at)))::float8 FROM bmcs m JOIN baremetals b ON b.id = m.baremetal_id GROUP BY 1`
 
 	// Monitoring keeps a series for each tenant and resource, so only the fullest are shown.
 	quotaGauge = `
@@ -65,6 +85,14 @@ func (s *Store) Gauges(ctx context.Context) (Gauges, error) {
 	})
 	b.Queue(quotaGauge).Query(func(rows pgx.Rows) (err error) {
 		out.Quotas, err = pgx.CollectRows(rows, pgx.RowToStructByPos[QuotaGauge])
+		return err
+	})
+	b.Queue(driftGauge).Query(func(rows pgx.Rows) (err error) {
+		out.Drifts, err = pgx.CollectRows(rows, pgx.RowToStructByPos[DriftGauge])
+		return err
+	})
+	b.Queue(seenGauge).Query(func(rows pgx.Rows) (err error) {
+		out.Seen, err = pgx.CollectRows(rows, pgx.RowToStructByPos[SeenGauge])
 		return err
 	})
 	b.Queue("SELECT name, state FROM regions").Query(func(rows pgx.Rows) error {

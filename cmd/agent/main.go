@@ -98,6 +98,9 @@ func run(ctx context.Context, l *log.Logger) error {
 			return err
 		}
 	}
+	if err := orders.Check(inv.UUID); err != nil {
+		return err
+	}
 	l.Printf("This machine is %s; it was booted for %q.", inv.UUID, orders.Purpose)
 	report := boot.Report{Purpose: orders.Purpose, Inventory: inv, Wiped: []wipe.Result{}}
 	if orders.MayWipe() {

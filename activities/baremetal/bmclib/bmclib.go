@@ -44,7 +44,8 @@ func (p *Provider) IPMI() bool {
 	return err == nil
 }
 
-// Open logs in. Where nobody said how the BMC is spoken to, Redfish is tried first.
+// Open logs in. Where nobody said how the BMC is spoken to, Redfish is tried first, and then IPMI: but not where a certificate
+// is pinned, for IPMI shows none, and whoever keeps Redfish from us would be told all that is wanted of the BMC.
 func (p *Provider) Open(ctx context.Context, t baremetal.Target) (baremetal.BMC, error) {
 	switch t.Protocol {
 	case models.Redfish:
@@ -55,7 +56,7 @@ func (p *Provider) Open(ctx context.Context, t baremetal.Target) (baremetal.BMC,
 	first, cancel := withShare(ctx)
 	bmc, err := p.openRedfish(first, t)
 	cancel()
-	if err == nil || ctx.Err() != nil || !models.IsCode(err, models.CodeUnreachable) {
+	if err == nil || ctx.Err() != nil || t.Fingerprint != "" || !models.IsCode(err, models.CodeUnreachable) {
 		return bmc, err
 	}
 	bmc, second := p.openIPMI(ctx, t)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -205,4 +206,17 @@ func TestABMCWithoutSessions(t *testing.T) {
 	wrong.Password = "wrong-one"
 	_, err = bmclib.New(bmclib.Options{}).Open(t.Context(), wrong)
 	require.Equal(t, models.CodeLoginRefused, models.AsFault(err).Code, "%v", err)
+}
+
+// TestABMCSendsNobodyElsewhere has one that answers with a redirect out of TLS, to whoever listens there.
+func TestABMCSendsNobodyElsewhere(t *testing.T) {
+	t.Parallel()
+	var heard atomic.Int64
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { heard.Add(1) }))
+	t.Cleanup(elsewhere.Close)
+	bmc := httptest.NewTLSServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
+	t.Cleanup(bmc.Close)
+	_, err := bmclib.New(bmclib.Options{}).Open(t.Context(), baremetal.Target{Name: "m", Address: bmc.URL, Protocol: models.Redfish, Username: "root", Password: password})
+	require.ErrorContains(t, err, "it sent us on to "+elsewhere.URL)
+	require.Zero(t, heard.Load())
 }

@@ -13,6 +13,10 @@ import (
 	"github.com/yunshu/yunshu/models"
 )
 
+// listing is how many times as long as another call one may take that lists sensors or log lines: ipmitool asks for each of
+// some hundreds by itself, and a BMC needs a tenth of a second for one.
+const listing = 6
+
 // cipher is the suite that every IPMI 2.0 BMC has. Left to choose, ipmitool tries others first for ten seconds a call.
 const cipher = "3"
 
@@ -39,7 +43,7 @@ func (p *Provider) openIPMI(ctx context.Context, t baremetal.Target) (baremetal.
 		return nil, t.Faultf(models.CodeNotSupported, "speaks IPMI, and this worker has no program %s to speak it with. Install ipmitool beside the worker, or give the BMC's Redfish address.", p.options.Ipmitool)
 	}
 	i.library = library.NewClient(host, t.Username, t.Password, library.WithLogger(logr.Discard()), library.WithIpmitoolPath(path),
-		library.WithIpmitoolPort(port), library.WithIpmitoolCipherSuite(cipher), library.WithPerProviderTimeout(p.options.CallTimeout))
+		library.WithIpmitoolPort(port), library.WithIpmitoolCipherSuite(cipher), library.WithPerProviderTimeout(listing*p.options.CallTimeout))
 	i.library.Registry.Drivers = i.library.Registry.For("ipmitool")
 	if err := i.library.Open(ctx); err != nil {
 		return nil, i.fault(ctx, "log in", err)
@@ -89,8 +93,11 @@ func (i *ipmi) Inspect(ctx context.Context) (contract.Inspected, error) {
 	if err != nil {
 		return contract.Inspected{}, err
 	}
-	sensors, err := i.run(ctx, "read the sensors", "-c", "sdr", "list", "full")
-	if err != nil {
+	var sensors string
+	if err := i.within(ctx, listing*i.limit, "read the sensors", func(ctx context.Context) (err error) {
+		sensors, err = i.tool.run(ctx, "", "-c", "sdr", "list", "full")
+		return err
+	}); err != nil {
 		return contract.Inspected{}, err
 	}
 	log, err := i.log(ctx)
@@ -107,7 +114,7 @@ func (i *ipmi) Inspect(ctx context.Context) (contract.Inspected, error) {
 // log reads the newest lines of the system event log, the newest first.
 func (i *ipmi) log(ctx context.Context) ([]models.LogEntry, error) {
 	var lines [][]string
-	err := i.using(ctx, "read the event log", func(ctx context.Context) (err error) {
+	err := i.within(ctx, listing*i.limit, "read the event log", func(ctx context.Context) (err error) {
 		lines, err = i.library.GetSystemEventLog(ctx)
 		return err
 	})
@@ -196,8 +203,13 @@ func (i *ipmi) run(ctx context.Context, doing string, args ...string) (out strin
 }
 
 // using makes one call, within its time.
-func (i *ipmi) using(ctx context.Context, doing string, call func(context.Context) error) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, i.limit)
+func (i *ipmi) using(ctx context.Context, doing string, call func(context.Context) error) error {
+	return i.within(ctx, i.limit, doing, call)
+}
+
+// within makes one call that has a time of its own.
+func (i *ipmi) within(ctx context.Context, limit time.Duration, doing string, call func(context.Context) error) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	ctx, end := span(ctx, i.t, doing, "")
 	defer func() { end(err) }()

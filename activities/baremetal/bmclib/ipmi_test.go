@@ -82,3 +82,25 @@ func TestNoPasswordIsOnACommandLine(t *testing.T) {
 	require.NotContains(t, string(calls), password)
 	require.NotContains(t, string(calls), "Battery-Staple-8")
 }
+
+// TestListsMayTakeLongerThanOtherCalls puts a program in ipmitool's place that takes as long for them as real BMCs do.
+func TestListsMayTakeLongerThanOtherCalls(t *testing.T) {
+	t.Parallel()
+	m := server(t)
+	slow := filepath.Join(t.TempDir(), "ipmitool")
+	require.NoError(t, os.WriteFile(slow, []byte("#!/bin/sh\ncase \"$*\" in *'sdr list'*|*'sel list'*) sleep 2.5;; esac\nexec /usr/bin/env ipmitool \"$@\"\n"), 0o700))
+	open, err := bmclib.New(bmclib.Options{Ipmitool: slow, CallTimeout: 2 * time.Second}).Open(t.Context(), ipmiTarget(m))
+	require.NoError(t, err)
+	got, err := open.Inspect(t.Context())
+	require.NoError(t, err)
+	require.NotEmpty(t, got.Health.Sensors)
+}
+
+// TestAPinnedCertificateIsNotGoneAround has Redfish kept from us at an address where a certificate is pinned.
+func TestAPinnedCertificateIsNotGoneAround(t *testing.T) {
+	t.Parallel()
+	pinned := ipmiTarget(server(t))
+	pinned.Fingerprint = strings.Repeat("ab", 32)
+	_, err := bmclib.New(bmclib.Options{}).Open(t.Context(), pinned)
+	require.True(t, models.IsCode(err, models.CodeUnreachable), "%v", err)
+}

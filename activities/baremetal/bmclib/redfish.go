@@ -39,7 +39,7 @@ func (p *Provider) openRedfish(ctx context.Context, t baremetal.Target) (_ barem
 	host, port := split(t.Address, "443")
 	config := gofish.ClientConfig{
 		Endpoint: "https://" + host + ":" + port, Username: t.Username, Password: t.Password,
-		HTTPClient: &http.Client{Transport: reader{r.wire, r.wire.keeping()}},
+		HTTPClient: client(reader{r.wire, r.wire.keeping()}),
 	}
 	// The context of each call is the wire's, for the client keeps the one that it is made with.
 	read, err := gofish.ConnectContext(context.WithoutCancel(ctx), config)
@@ -104,7 +104,7 @@ func (r *redfish) using(ctx context.Context, doing string, change func(context.C
 	if r.change == nil {
 		host, port := split(r.t.Address, "443")
 		c := library.NewClient(host, r.t.Username, r.t.Password, library.WithRedfishPort(port), library.WithLogger(logr.Discard()),
-			library.WithHTTPClient(&http.Client{Transport: r.wire.transport()}), library.WithRedfishUseBasicAuth(r.basic),
+			library.WithHTTPClient(client(r.wire.transport())), library.WithRedfishUseBasicAuth(r.basic),
 			library.WithPerProviderTimeout(3*r.limit))
 		c.Registry.Drivers = c.Registry.For("gofish")
 		if err := c.Open(ctx); err != nil {

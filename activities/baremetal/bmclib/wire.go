@@ -102,6 +102,21 @@ func (w *wire) keeping() *http.Transport {
 	}
 }
 
+// client returns a client that follows a BMC to no other host, and never out of TLS: it would take the session's token along.
+func client(transport http.RoundTripper) *http.Client {
+	return &http.Client{Transport: transport, CheckRedirect: func(req *http.Request, via []*http.Request) error {
+		if first := via[0].URL; req.URL.Scheme != first.Scheme || req.URL.Host != first.Host {
+			return fmt.Errorf("it sent us on to %s://%s", req.URL.Scheme, req.URL.Host)
+		}
+		if len(via) >= mostRedirects {
+			return fmt.Errorf("it sent us on %d times", len(via))
+		}
+		return nil
+	}}
+}
+
+const mostRedirects = 3
+
 var dialer = &net.Dialer{Timeout: 10 * time.Second}
 
 // reader is a transport for our own reading. It keeps the connection from one call to the next, which gofish asks not to: a

@@ -3,6 +3,7 @@ package boot
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 )
@@ -19,6 +20,7 @@ type Orders struct {
 	URL     string // of the gateway, without a path
 	Token   string // good for one boot of one machine; empty when it has to be asked for
 	Purpose string
+	UUID    string // of the machine that is meant; empty when nobody said
 	MAC     string // of the interface that the firmware booted from, if it says so
 }
 
@@ -37,6 +39,8 @@ func Parse(cmdline string) (Orders, error) {
 			o.Token = value
 		case "yunshu.purpose":
 			o.Purpose = value
+		case "yunshu.uuid":
+			o.UUID = strings.ToLower(value)
 		case "BOOTIF": // 01-52-54-00-12-34-56: the kind of hardware, then the address
 			if _, mac, ok := strings.Cut(value, "-"); ok {
 				o.MAC = strings.ToLower(strings.ReplaceAll(mac, "-", ":"))
@@ -54,3 +58,30 @@ func Parse(cmdline string) (Orders, error) {
 
 // MayWipe is true only for a machine that somebody with a token told to wipe; everything else leaves the disks alone.
 func (o Orders) MayWipe() bool { return o.Purpose == Wipe && o.Token != "" }
+
+// Check refuses orders that are for another machine: whoever boots from the network is known by an interface alone, which may
+// have been put into another machine. Firmware and BMC may write the first half of the id in either order.
+func (o Orders) Check(uuid string) error {
+	uuid = strings.ToLower(uuid)
+	if o.UUID == "" || o.UUID == uuid || o.UUID == swapped(uuid) {
+		return nil
+	}
+	return fmt.Errorf("The machine %s was booted for %q, but this one is %q, so nothing was done. Find out which machine has this one's interfaces in the platform's inventory", o.UUID, o.Purpose, uuid)
+}
+
+// swapped is a UUID with the bytes of its first three parts in the other order.
+func swapped(uuid string) string {
+	if len(uuid) != 36 {
+		return uuid
+	}
+	at := [...]int{6, 4, 2, 0, -1, 11, 9, -1, 16, 14, -1}
+	out := ""
+	for _, i := range at {
+		if i < 0 {
+			out += "-"
+			continue
+		}
+		out += uuid[i : i+2]
+	}
+	return out + uuid[19:]
+}

@@ -47,11 +47,15 @@ func cpus(cpuinfo string, mhz []int) []CPU {
 	return list
 }
 
-// Disks lists what stays in the machine: no removable media, nothing virtual on top of other disks.
+// Disks lists what stays in the machine: no removable media, nothing virtual on top of other disks, and not the small parts
+// of an eMMC chip that only firmware writes to.
 func Disks(root fs.FS) []Disk {
 	list := []Disk{}
 	for _, name := range entries(root, "sys/block") {
 		dir := path.Join("sys/block", name)
+		if strings.HasPrefix(name, "mmcblk") && (strings.Contains(name, "boot") || strings.Contains(name, "rpmb")) {
+			continue
+		}
 		size := number(root, dir, "size") << 9
 		if size == 0 || !exists(root, dir, "device") || number(root, dir, "removable") == 1 || number(root, dir, "hidden") == 1 {
 			continue

@@ -37,6 +37,9 @@ func server(t *testing.T) fstest.MapFS {
 		"usr/share/misc/pci.ids": "# comment\n10de  NVIDIA Corporation\n\t2330  GH100 [H100 SXM5 80GB]\n\t\t10de 16c1  H100 SXM5\n\t2331  GH100 [H100 PCIe]\n" +
 			"8086  Intel Corporation\n\t1593  Ethernet Controller E810-C for SFP\nC 03  Display controller\n\t00  VGA\n",
 
+		"sys/block/mmcblk0boot0/size":              "8192\n",
+		"sys/block/mmcblk0boot0/ro":                "1\n",
+		"sys/block/mmcblk0boot0/device/type":       "MMC\n",
 		"sys/block/sda/size":                       "937703088\n",
 		"sys/block/sda/removable":                  "0\n",
 		"sys/block/sda/ro":                         "0\n",

@@ -37,18 +37,21 @@ type Device interface {
 	Close() error
 }
 
-// Disks wipes each writable disk. A disk that cannot be wiped does not keep the others; the error names all of those.
+var errReadOnly = errors.New("it is read-only, as worn-out disks are, so what is on it stays")
+
+// Disks wipes each disk. A disk that cannot be wiped does not keep the others; the error names all of those. A read-only one
+// is such a disk: what somebody wrote before it wore out can still be read.
 func Disks(ctx context.Context, disks []inventory.Disk, open func(name string) (Device, error), log *log.Logger) ([]Result, error) {
 	results := []Result{}
 	var failed []error
 	for _, d := range disks {
-		if d.ReadOnly {
-			log.Printf("Disk %s is read-only and stays as it is.", d.Name)
-			continue
-		}
 		log.Printf("Wiping disk %s (%d GiB).", d.Name, d.SizeGiB)
 		r := Result{Name: d.Name, Serial: d.Serial, SizeGiB: d.SizeGiB}
-		if err := r.wipe(ctx, open); err != nil {
+		err := errReadOnly
+		if !d.ReadOnly {
+			err = r.wipe(ctx, open)
+		}
+		if err != nil {
 			err = fmt.Errorf("Disk %s (serial %q) could not be wiped: %w.", d.Name, d.Serial, err)
 			log.Print(err)
 			failed = append(failed, err)

@@ -90,8 +90,9 @@ func TestABrokenDiskDoesNotKeepTheOthers(t *testing.T) {
 		return good, nil
 	}
 	results, err := Disks(t.Context(), []inventory.Disk{{Name: "sda"}, {Name: "sdb"}, {Name: "sdc", ReadOnly: true}}, open, log.New(io.Discard, "", 0))
-	require.EqualError(t, err, `Disk sda (serial "") could not be wiped: device or resource busy.`)
-	require.Equal(t, []Result{{Name: "sda"}, {Name: "sdb", Method: Discarded, Verified: true}}, results)
+	require.EqualError(t, err, `Disk sda (serial "") could not be wiped: device or resource busy.
+Disk sdc (serial "") could not be wiped: it is read-only, as worn-out disks are, so what is on it stays.`)
+	require.Equal(t, []Result{{Name: "sda"}, {Name: "sdb", Method: Discarded, Verified: true}, {Name: "sdc"}}, results)
 }
 
 func TestWhatIsReadBack(t *testing.T) {
