@@ -69,7 +69,11 @@ func (s *Store) Access(ctx context.Context, in contract.AccessInput) (contract.B
 	if !may {
 		return contract.BMC{}, models.Faultf(models.CodeWrongState, "The operation %s has ended, so it may not speak to the BMC of the server %s any more.", in.OperationID, found[0].Name)
 	}
-	return found[0], writeBaremetalAudit(ctx, s.Pool, contract.BMCAccess.Name, in, nil)
+	bmc := found[0]
+	if bmc.Password, err = s.Keys.forRegion(bmc.ID, bmc.Password); err != nil {
+		return contract.BMC{}, err
+	}
+	return bmc, writeBaremetalAudit(ctx, s.Pool, contract.BMCAccess.Name, in, nil)
 }
 
 // AccessPage tells how the BMCs of a page of a region's machines are reached.
@@ -78,13 +82,20 @@ func (s *Store) AccessPage(ctx context.Context, in contract.AccessPageInput) (co
 	if err != nil {
 		return contract.AccessPage{}, err
 	}
-	out := contract.AccessPage{BMCs: found}
+	out := contract.AccessPage{BMCs: []contract.BMC{}}
 	if len(found) == in.Limit && len(found) > 0 {
 		out.Next = found[len(found)-1].ID
 	}
-	return out, writeRegionAudit(ctx, s.Pool, in.Region, contract.BMCAccessPage.Name, models.NoID, map[string]any{"after": in.After, "bmcs": len(found)})
+	// A password whose key is gone keeps nobody from looking at the other machines. `secrets check` names it.
+	for _, b := range found {
+		if b.Password, err = s.Keys.forRegion(b.ID, b.Password); err == nil {
+			out.BMCs = append(out.BMCs, b)
+		}
+	}
+	return out, writeRegionAudit(ctx, s.Pool, in.Region, contract.BMCAccessPage.Name, models.NoID, map[string]any{"after": in.After, "bmcs": len(out.BMCs), "not_opened": len(found) - len(out.BMCs)})
 }
 
+// access reads rows with the passwords as they are kept.
 func (s *Store) access(ctx context.Context, sql string, args ...any) ([]contract.BMC, error) {
 	rows, err := s.Pool.Query(ctx, sql, args...)
 	if err != nil {
@@ -95,11 +106,6 @@ func (s *Store) access(ctx context.Context, sql string, args ...any) ([]contract
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read how BMCs are reached: %w", err)
-	}
-	for i := range out {
-		if out[i].Password, err = s.Keys.forRegion(out[i].ID, out[i].Password); err != nil {
-			return nil, err
-		}
 	}
 	return out, nil
 }

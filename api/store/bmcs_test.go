@@ -65,6 +65,13 @@ func TestAPageOfBMCsLeavesOutWhatComesGoesOrChanges(t *testing.T) {
 	page, err = f.AccessPage(t.Context(), contract.AccessPageInput{Region: "tw", Limit: 9})
 	require.NoError(t, err)
 	require.Len(t, page.BMCs, 4)
+
+	// One whose key is gone is left out, and hides none of the others.
+	f.exec("UPDATE bmcs SET key_id = 'lost' WHERE baremetal_id = (SELECT id FROM baremetals WHERE name = 'bm-2')")
+	page, err = f.AccessPage(t.Context(), contract.AccessPageInput{Region: "tw", Limit: 9})
+	require.NoError(t, err)
+	require.Len(t, page.BMCs, 3)
+	require.Equal(t, "1", f.text("SELECT detail ->> 'not_opened' FROM audit_events WHERE action = 'bmc.access-page' ORDER BY id DESC LIMIT 1"))
 }
 
 func TestAStagedPasswordIsCommittedOrDroppedOnce(t *testing.T) {

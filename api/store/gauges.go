@@ -65,7 +65,7 @@ SELECT m.region, extract(epoch FROM now() - max(coalesce(b.seen_at, b.created_at
 	quotaGauge = `
 SELECT t.full_name, c.resource, c.used, c.most FROM quotas q JOIN tenants t ON t.id = q.tenant_id
 CROSS JOIN LATERAL (VALUES ('vcpu', q.vcpu_used, q.vcpu_limit), ('memory_mib', q.memory_mib_used, q.memory_mib_limit), ('storage_gib', q.storage_gib_used, q.storage_gib_limit),
-	('gpu', q.gpu_used, q.gpu_limit), ('vms', q.vms_used, q.vms_limit), ('ip_addresses', q.ip_addresses_used, q.ip_addresses_limit)) AS c (resource, used, most)
+	('gpu', q.gpu_used, q.gpu_limit), ('vms', q.vms_used, q.vms_limit), ('baremetals', q.baremetals_used, q.baremetals_limit), ('ip_addresses', q.ip_addresses_used, q.ip_addresses_limit)) AS c (resource, used, most)
 WHERE q.group_id IS NULL AND c.most > 0 ORDER BY c.used::float8 / c.most DESC, 1, 2 LIMIT 500`
 )
 
