@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
@@ -60,6 +61,7 @@ type NewBaremetal struct {
 	Group      string            `json:"group,omitempty" maxLength:"255" doc:"Group that it shall belong to, by name or id." example:"general"`
 	Labels     map[string]string `json:"labels,omitempty" doc:"What people note about it, and rules ask about." example:"{\"owner\": \"storage\"}"`
 	Serial     string            `json:"serial,omitempty" maxLength:"100" doc:"The maker's serial, if it is known. The server is refused if its BMC says another." example:"CN7016"`
+	MAC        string            `json:"mac,omitempty" maxLength:"17" doc:"Of the interface that it boots from, for a BMC that does not list it, such as one that speaks IPMI alone." example:"b0:7b:25:00:00:01"`
 	BMC        EnrolledBMC       `json:"bmc" doc:"How its BMC is reached."`
 }
 
@@ -92,6 +94,9 @@ func (b NewBaremetal) wrong(at string) []models.FieldError {
 	if b.Serial != "" && models.UsableSerial(b.Serial) == "" {
 		out = append(out, models.FieldError{Field: at + ".serial", Message: "is what makers write where there is no serial"})
 	}
+	if _, err := net.ParseMAC(b.MAC); b.MAC != "" && (err != nil || len(b.MAC) != 17) {
+		out = append(out, models.FieldError{Field: at + ".mac", Message: "must look like b0:7b:25:00:00:01"})
+	}
 	if b.RackUnit > 0 && b.Rack == "" {
 		out = append(out, models.FieldError{Field: at + ".rack_unit", Message: "needs a rack"})
 	}
@@ -111,7 +116,7 @@ func details(wrong []models.FieldError) []error {
 func (b NewBaremetal) newcomer(at string) accept.Newcomer {
 	address, protocol, _ := models.ParseBMCAddress(b.BMC.Address) // wrong has looked at it
 	return accept.Newcomer{
-		At: at, Name: b.Name, Rack: b.Rack, Unit: b.RackUnit, Height: max(1, b.RackHeight), Group: b.Group, Labels: b.Labels, Serial: models.UsableSerial(b.Serial),
+		At: at, Name: b.Name, Rack: b.Rack, Unit: b.RackUnit, Height: max(1, b.RackHeight), Group: b.Group, Labels: b.Labels, Serial: models.UsableSerial(b.Serial), MAC: strings.ToLower(strings.ReplaceAll(b.MAC, "-", ":")),
 		Address: address, Protocol: protocol, Username: b.BMC.Username, Password: b.BMC.Password, Fingerprint: b.BMC.plain(), Rotate: b.BMC.RotatePassword,
 	}
 }

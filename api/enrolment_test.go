@@ -72,6 +72,7 @@ func TestAServerIsEnrolledOrWhatIsWrongIsSaidAtOnce(t *testing.T) {
 	e.call(e.admin, "POST", "/v1/baremetals", M{"region": "xx", "bmc": M{"address": "10.1.1.1", "username": "root", "password": "x"}}).problem(models.CodeInvalid)
 	long := M{"address": "ipmi://10.1.1.1", "username": "root", "password": strings.Repeat("x", 21)}
 	require.Equal(t, []models.FieldError{{Field: "body.bmc.password", Message: "must be at most 20 bytes: IPMI knows no longer ones"}}, e.call(e.admin, "POST", "/v1/baremetals", M{"region": "tw", "bmc": long}).problem(models.CodeInvalid).Errors)
+	require.Equal(t, "body.mac", e.call(e.admin, "POST", "/v1/baremetals", inTW(M{"mac": "b07b.2500.0001", "bmc": M{"address": "ipmi://10.1.1.1", "username": "root", "password": "x"}})).problem(models.CodeInvalid).Errors[0].Field)
 	tall := server(40)
 	tall["rack_height"] = 3
 	require.Equal(t, "the rack r0 has 42 units; the server would reach up to unit 43", e.call(e.admin, "POST", "/v1/baremetals", inTW(tall)).problem(models.CodeInvalid).Errors[0].Message)

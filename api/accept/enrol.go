@@ -27,6 +27,7 @@ type Newcomer struct {
 	Group  string // by name or id; empty: none
 	Labels map[string]string
 	Serial string // what its BMC is expected to say; empty: whatever it says
+	MAC    string // of the interface that it boots from, in lower case; empty: what its BMC lists
 
 	Address     string // of its BMC, in its one spelling
 	Protocol    models.BMCProtocol
@@ -232,6 +233,8 @@ FROM unnest($2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::int[], $7::int[]
 INSERT INTO bmcs (baremetal_id, region, address, protocol, fingerprint, username, key_id, password)
 SELECT n.id, $1, n.address, n.protocol, n.fingerprint, n.username, n.key_id, n.password
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[]) AS n (id, address, protocol, fingerprint, username, key_id, password)`
+
+	insertMACs = `INSERT INTO baremetal_macs (mac, baremetal_id, given) SELECT n.mac, n.id, true FROM unnest($1::text[], $2::uuid[]) AS n (mac, id) WHERE n.mac <> ''`
 )
 
 func (n *newcomers) write(ctx context.Context, conn *pgxpool.Conn, records []record) error {
@@ -258,6 +261,7 @@ func (n *newcomers) write(ctx context.Context, conn *pgxpool.Conn, records []rec
 	b.Queue(insertBMCs, n.Region, ids, each(rows, func(one newcomer) string { return one.Address }), each(rows, func(one newcomer) string { return string(one.Protocol) }),
 		each(rows, func(one newcomer) string { return one.Fingerprint }), each(rows, func(one newcomer) string { return one.Username }),
 		each(rows, func(one newcomer) string { return one.sealed.KeyID }), each(rows, func(one newcomer) []byte { return one.sealed.Data }))
+	b.Queue(insertMACs, each(rows, func(one newcomer) string { return one.MAC }), ids)
 	queueRecords(b, records)
 	b.Queue("COMMIT")
 	return send(ctx, conn, b)

@@ -51,7 +51,7 @@ SELECT b.id, $3::jsonb, $4::jsonb, now(), now() FROM operations o JOIN baremetal
 ON CONFLICT (baremetal_id) DO UPDATE SET inventory = excluded.inventory, health = excluded.health, inventory_at = excluded.inventory_at,
 	health_at = excluded.health_at, reachable = true, unreachable_since = NULL, fault = '', missed = 0`
 
-	forgetMACs = `DELETE FROM baremetal_macs m USING operations o WHERE o.id = $1 AND o.seq = $2 AND m.baremetal_id = o.resource_id AND NOT m.mac = ANY ($3)`
+	forgetMACs = `DELETE FROM baremetal_macs m USING operations o WHERE o.id = $1 AND o.seq = $2 AND m.baremetal_id = o.resource_id AND NOT m.given AND NOT m.mac = ANY ($3)`
 	reportMACs = `
 INSERT INTO baremetal_macs (mac, baremetal_id)
 SELECT DISTINCT n.mac, b.id FROM operations o JOIN baremetals b ON b.id = o.resource_id, unnest($3::text[]) n (mac) WHERE o.id = $1 AND o.seq = $2

@@ -164,3 +164,18 @@ func TestWhatDifferedOfAMachineEndsWithIt(t *testing.T) {
 	f.report(in, 1, contract.BaremetalFacts{State: models.BaremetalGone})
 	require.Equal(t, "closed true", f.text("SELECT concat_ws(' ', state, (closed_at IS NOT NULL)::text) FROM drifts"))
 }
+
+// TestAGivenInterfaceStays: a BMC that lists others, or none, does not make the one go that people know.
+func TestAGivenInterfaceStays(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	in := f.machine("bm-1", models.RoleSpare, "available")
+	f.exec("INSERT INTO baremetal_macs (mac, baremetal_id, given) VALUES ('02:00:00:00:00:09', $1, true)", in.BaremetalID)
+	macs := func() string { return f.text("SELECT string_agg(mac, ' ' ORDER BY mac) FROM baremetal_macs") }
+	f.report(in, 1, contract.BaremetalFacts{Inspected: inspected(models.HealthOK)})
+	require.Equal(t, "02:00:00:00:00:09 aa:bb", macs())
+	silent := inspected(models.HealthOK)
+	silent.Inventory.NICs = nil
+	f.report(in, 2, contract.BaremetalFacts{Inspected: silent})
+	require.Equal(t, "02:00:00:00:00:09", macs())
+}

@@ -26,6 +26,7 @@ var (
 		{"region", "region", text, "where it stands", "region"}, {"name", "name", text, "name; default: made from its id", ""}, {"rack", "rack", text, "rack in which it stands", "rack"},
 		{"position", "rack_unit", number, "the lowest rack unit that it takes, from 1 at the bottom", ""}, {"height", "rack_height", number, "how many rack units it takes; default: 1", ""},
 		{"group", "group", text, "group that it shall belong to", "group"}, {"serial", "serial", text, "the serial that its BMC must name", ""},
+		{"mac", "mac", text, "of the interface that it boots from, where its BMC does not list it, such as one that speaks IPMI alone", ""},
 		{"label", "labels", pairs, "what to note about it, such as owner=storage; repeat for more", ""},
 		{"bmc", "bmc.address", text, "where its BMC is, such as https://10.0.0.7 or ipmi://10.0.0.7", ""}, {"user", "bmc.username", text, "account of the BMC", ""},
 		{"fingerprint", "bmc.fingerprint", text, "SHA-256 of the BMC's certificate; default: the one that it shows first", ""},

@@ -34,7 +34,7 @@ func (a *app) importCommand(n noun) *cobra.Command {
 	dry := false
 	c := &cobra.Command{Use: "import", Short: "Bring in all that a file lists, or none", Args: cobra.NoArgs,
 		Long: "Bring in all that a file lists, or none.\n\nThe file is a table with a header (CSV), or a list of objects (YAML). Its columns are name, rack, position, height, bmc, user,\n" +
-			"password, serial, fingerprint, group, rotate_password and label.NAME; bmc, user and password are needed.",
+			"password, serial, mac, fingerprint, group, rotate_password and label.NAME; bmc, user and password are needed.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			servers, err := openServers(cmd, file)
 			if err != nil {

@@ -25,7 +25,7 @@ type serverFile struct {
 // serverColumns are the names of a file's columns, and where they go in the request. What begins with label. is a label.
 var serverColumns = map[string]string{
 	"name": "name", "rack": "rack", "position": "rack_unit", "height": "rack_height", "bmc": "bmc.address", "user": "bmc.username", "password": "bmc.password",
-	"serial": "serial", "fingerprint": "bmc.fingerprint", "group": "group", "rotate_password": "bmc.rotate_password",
+	"serial": "serial", "mac": "mac", "fingerprint": "bmc.fingerprint", "group": "group", "rotate_password": "bmc.rotate_password",
 }
 
 const labelColumn = "label."
