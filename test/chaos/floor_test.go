@@ -49,6 +49,7 @@ func (f *floor) furnish() {
 		{"/v1/regions", object{"name": "tw", "capabilities": []string{"bm"}}},
 		{"/v1/groups", object{"region": "tw", "name": "metal"}},
 		{"/v1/images", object{"name": "metal-1", "purpose": "provision", "boot": object{"tw": object{"kernel": "http://boot.test/vmlinuz"}}}},
+		{"/v1/images", object{"name": "discovery-1", "purpose": "discovery", "boot": object{"tw": object{"kernel": "http://boot.test/discovery"}}}},
 		{"/v1/images", object{"name": "wipe-1", "purpose": "wipe", "boot": object{"tw": object{"kernel": "http://boot.test/wipe"}}}},
 		{"/v1/tenants", object{"name": "acme", "quota": object{"baremetals": 100}}},
 	} {

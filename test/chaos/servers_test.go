@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/yunshu/yunshu/test/bmc"
+	"github.com/yunshu/yunshu/test/bmc/guest"
 	"github.com/yunshu/yunshu/test/bmc/ipmi"
 	"github.com/yunshu/yunshu/test/bmc/redfish"
 )
@@ -77,10 +78,12 @@ func TestAServerWithoutRedfishComesInIsOperatedAndGoes(t *testing.T) {
 	f := newFloor(t, 1)
 	// An IPMI password has 20 bytes at most.
 	const password = "0riginal+IPMI"
-	m, err := ipmi.Start(t.Context(), ipmi.Options{Dir: filepath.Join(f.dir, "ipmi"), Password: password, Hardware: bmc.Machine("tw", 40)})
+	m, err := ipmi.Start(t.Context(), ipmi.Options{Dir: filepath.Join(f.dir, "ipmi"), Password: password, Hardware: bmc.Machine("tw", 40), Guest: func(m *ipmi.Machine) bmc.Guest {
+		return guest.New(guest.Options{Base: func() string { return f.url }, Inventory: m.Hardware})
+	}})
 	require.NoError(t, err)
 	t.Cleanup(m.Stop)
-	op := f.await(f.ask("/v1/baremetals", object{"region": "tw", "name": "old-1", "bmc": object{"address": "ipmi://" + m.Address(), "username": "root", "password": password}}).ID)
+	op := f.await(f.ask("/v1/baremetals", object{"region": "tw", "name": "old-1", "mac": m.Hardware().NICs[0].MAC, "bmc": object{"address": "ipmi://" + m.Address(), "username": "root", "password": password}}).ID)
 	require.Equal(t, "succeeded", op.State, "%+v", op.Error)
 	id, h := op.ResourceID, m.Hardware()
 	got := f.server(id)
@@ -95,6 +98,10 @@ func TestAServerWithoutRedfishComesInIsOperatedAndGoes(t *testing.T) {
 	f.act(id, "power-off", nil) // with the new one
 	require.False(t, m.Power())
 	require.Equal(t, 2, m.Happened(bmc.PowerOn))
+	// IPMI tells nothing of what the machine is made of; the machine itself does.
+	require.Zero(t, f.count("SELECT coalesce(jsonb_array_length(inventory -> 'disks'), 0) FROM baremetal_facts WHERE baremetal_id = $1", id))
+	f.act(id, "discover", nil)
+	require.Equal(t, len(h.Disks), f.count("SELECT jsonb_array_length(inventory -> 'disks') FROM baremetal_facts WHERE baremetal_id = $1", id))
 	f.requireRetired(id)
 }
 
