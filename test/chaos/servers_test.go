@@ -92,7 +92,9 @@ func TestAServerWithoutRedfishComesInIsOperatedAndGoes(t *testing.T) {
 	require.True(t, m.Power())
 	f.act(id, "reset", nil)
 	f.act(id, "boot-device", object{"device": "pxe"})
+	require.Equal(t, "pxe", m.BootDevice())
 	f.act(id, "locate", object{"on": true})
+	require.True(t, m.Lit())
 	f.act(id, "health-check", nil)
 	f.act(id, "rotate-password", nil)
 	f.act(id, "power-off", nil) // with the new one

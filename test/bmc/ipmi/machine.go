@@ -135,11 +135,6 @@ func (m *Machine) SetSensor(name string, value float64) error {
 	return fmt.Errorf("%s has no sensor %q", m.Name, name)
 }
 
-// Log writes an entry to the event log: the state of a sensor's upper threshold.
-func (m *Machine) Log() error {
-	return m.command("sel_add 0x20 2 0 0 0 0 0x20 0 4 1 1 1 0x59 0x60 0x5a")
-}
-
 // read returns a value that the hook keeps. It is there since the machine was prepared.
 func (m *Machine) read(name string) string {
 	raw, err := os.ReadFile(filepath.Join(m.options.Dir, name))
