@@ -68,6 +68,7 @@ func TestANewcomersFirstDay(t *testing.T) {
 		"yunshu-worker RunActivity:vm.clone", "yunshu-worker vcenter CloneVM_Task", "yunshu-gateway RunActivity:operation.report")
 	s.peopleComeAndGo()
 	s.aServerComesAndGoes()
+	s.aHostComesBackByItsBMC()
 	refused, status := s.yunshu("vm", "create", "big", "--tenant", "acme", "--region", "tw", "--group", "general", "--image", "ubuntu-24-04", "--flavor", "large", "--subnet", "lan")
 	require.Equal(t, 4, status)
 	require.Contains(t, refused, "vcpu of tenant acme: 8 asked, 3 free")

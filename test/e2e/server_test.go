@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"strings"
+
 	"github.com/stretchr/testify/require"
 )
 
@@ -27,4 +29,23 @@ func (s *stack) aServerComesAndGoes() {
 	fleet, status := s.program("yunshu-bmcsim", "ls", "--control", s.env["YUNSHU_BMC_TW_CONTROL"])
 	require.Zero(s, status, fleet)
 	require.Regexp(s, `tw-m0049 .*Off`, fleet)
+}
+
+// aHostComesBackByItsBMC takes a hypervisor out, brings it in again by its BMC, and makes it a hypervisor anew: the vCenter's
+// host is found by the hardware's UUID.
+func (s *stack) aHostComesBackByItsBMC() {
+	s.Helper()
+	s.must("baremetal", "mark-failed", "tw-b-24", "--reason", "its board was replaced")
+	s.must("baremetal", "retire", "tw-b-24", "--wait")
+	first := s.env["YUNSHU_BMC_TW_HOST_URL"] // that of tw-a-01; the others follow it
+	require.True(s, strings.HasSuffix(first, ".1:8443"), first)
+	s.must("baremetal", "enroll", "--name", "back-again", "--region", "tw", "--rack", "r1", "--group", "compute", "--bmc", strings.TrimSuffix(first, ".1:8443")+".48:8443",
+		"--user", s.env["YUNSHU_BMC_TW_USERNAME"], "--password-file", s.env["YUNSHU_BMC_TW_PASSWORD_FILE"], "--wait")
+	require.Equal(s, "spare", field(s.T, s.must("baremetal", "get", "back-again", "-o", "json"), "role"))
+	s.must("baremetal", "join", "back-again", "--wait")
+	s.must("region", "import", "tw", "--wait") // an import keeps what people call it
+	host := s.must("baremetal", "get", "back-again", "-o", "json")
+	require.Equal(s, "hypervisor", field(s.T, host, "role"))
+	require.Regexp(s, `^host-\d+$`, field(s.T, host, "provider_ref"))
+	require.Contains(s, host, `"placeable": true`)
 }
